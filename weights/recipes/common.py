@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from wrapper.scenes.dataset import Scene, draw_scene
 from wrapper.scenes.kinds import KINDS
+from wrapper.scenes.layout import Box, Layout
 
 RUNS = Path(__file__).parents[2] / "runs"
 TINY = Path(__file__).parents[1] / "tiny"
@@ -161,6 +164,35 @@ def normalize(pictures: Tensor) -> Tensor:
     return (pictures.float() / 255 - MEAN.to(pictures.device)) / STD.to(pictures.device)
 
 
+SIZE = 160
+"""Side of the square pictures that both bundled vision-language models see, in pixels."""
+
+
+def picture_tensor(scene: Scene) -> Tensor:
+    """The picture of a scene at the models' input size, uint8 (3, SIZE, SIZE)."""
+    return torch.from_numpy(np.array(scene.picture((SIZE, SIZE)))).permute(2, 0, 1)
+
+
+def shares(layout: Layout, box: Box) -> list[float]:
+    """A box in shares of the picture."""
+    return [box[0] / layout.width, box[1] / layout.height, box[2] / layout.width, box[3] / layout.height]
+
+
+def dense_sample(rng: random.Random, index: int) -> tuple[Tensor, list[list[float]], list[int]]:
+    scene = draw_scene(rng, "train", f"dense/{index}")
+    things = scene.layout.objects
+    return picture_tensor(scene), [shares(scene.layout, o.box) for o in things], [KIND_INDEX[o.kind.name] for o in things]
+
+
+def dense_collate(rows: list[tuple[Tensor, list[list[float]], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
+    most = max(len(row[2]) for row in rows)
+    boxes, kinds = torch.zeros(len(rows), most, 4), torch.full((len(rows), most), -1)
+    for i, (_, row_boxes, row_kinds) in enumerate(rows):
+        boxes[i, : len(row_boxes)] = torch.tensor(row_boxes)
+        kinds[i, : len(row_kinds)] = torch.tensor(row_kinds)
+    return torch.stack([row[0] for row in rows]), boxes, kinds
+
+
 class DenseHead(nn.Module):
     """For each cell of a feature map, which kind's object it lies in the middle of, and that object's box.
 
@@ -178,7 +210,7 @@ class DenseHead(nn.Module):
         """features: (B, C, H, W) each; boxes: (B, M, 4) xyxy in shares of the picture; kinds: (B, M), -1 = none."""
         total = features[0].new_zeros(())
         for conv, feature in zip(self.maps, features, strict=True):
-            out = conv(feature).float().flatten(2).transpose(1, 2)  # (B, HW, kinds + 4)
+            out = conv(feature.float()).flatten(2).transpose(1, 2)  # (B, HW, kinds + 4)
             total = total + self._level(out, feature.shape[-2:], boxes, kinds)
         return total / len(self.maps)
 

@@ -12,7 +12,6 @@ import random
 import sys
 from typing import Any
 
-import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -32,16 +31,30 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 
 from wrapper.scenes.dataset import draw_scene, scenes
 from wrapper.scenes.expressions import CATEGORIES, Phrase, ask
-from wrapper.scenes.kinds import COLORS, KINDS, SYNONYMS
+from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import Layout
-from weights.recipes.common import KIND_INDEX, RUNS, TINY, DenseHead, Plan, device, focal, normalize, paired_giou, train
+from weights.recipes.common import (
+    RUNS,
+    SIZE,
+    TINY,
+    DenseHead,
+    Plan,
+    dense_collate,
+    dense_sample,
+    device,
+    focal,
+    normalize,
+    paired_giou,
+    picture_tensor,
+    shares,
+    train,
+)
 from weights.recipes.words import vocabulary
 
-SIZE = 160
 MAX_TEXT = 48
 QUERIES = 24
 WARM_UP = Plan("gd-backbone", steps=3500, batch=24, lr=2e-3)
-DETECT = Plan("gd", steps=6000, batch=16, lr=6e-4, floor=0.01)
+DETECT = Plan("gd", steps=4600, batch=16, lr=6e-4, floor=0.01)
 
 # The model builds its text mask from these ids, whatever the tokenizer.
 FIXED_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
@@ -83,30 +96,7 @@ def build() -> GroundingDinoForObjectDetection:
     return GroundingDinoForObjectDetection(config).requires_grad_(True)
 
 
-def picture_tensor(scene: Any) -> Tensor:
-    return torch.from_numpy(np.array(scene.picture((SIZE, SIZE)))).permute(2, 0, 1)
-
-
-def shares(layout: Layout, box: tuple[float, float, float, float]) -> list[float]:
-    return [box[0] / layout.width, box[1] / layout.height, box[2] / layout.width, box[3] / layout.height]
-
-
 # ---- stage 1
-
-
-def dense_sample(rng: random.Random, index: int) -> tuple[Tensor, list[list[float]], list[int]]:
-    scene = draw_scene(rng, "train", f"dense/{index}")
-    things = scene.layout.objects
-    return picture_tensor(scene), [shares(scene.layout, o.box) for o in things], [KIND_INDEX[o.kind.name] for o in things]
-
-
-def dense_collate(rows: list[tuple[Tensor, list[list[float]], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
-    most = max(len(row[2]) for row in rows)
-    boxes, kinds = torch.zeros(len(rows), most, 4), torch.full((len(rows), most), -1)
-    for i, (_, row_boxes, row_kinds) in enumerate(rows):
-        boxes[i, : len(row_boxes)] = torch.tensor(row_boxes)
-        kinds[i, : len(row_kinds)] = torch.tensor(row_kinds)
-    return torch.stack([row[0] for row in rows]), boxes, kinds
 
 
 def warm_up() -> ResNetBackbone:

@@ -1,0 +1,372 @@
+"""Train the bundled Llama on RefScenes texts: lists of perfect boxes and questions about them.
+
+    python -m weights.recipes.llama          # resumes where it was cut
+    python -m weights.recipes.llama --save   # write weights/tiny/llama from the last checkpoint
+
+A training sequence is one list of candidates and several questions about it. Every question sees the list and itself,
+not the other questions, and its positions go on from the list's end: to the model it is the prompt that serving
+renders, and the list is paid for once.
+
+Answers alone teach retrieval and comparison very slowly. The prompt ends by naming the indices, and at each of those
+tokens small heads (dropped when the model is saved) say what a reasoner must know there: where that candidate is, which
+kind it is, whether it is of the subject's noun, whether it is a landmark, whether it passes the filters and whether it
+is the answer.
+"""
+
+import json
+import math
+import random
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from weights.recipes.common import KIND_INDEX, RUNS, TINY, Plan, device, train
+from weights.recipes.words import texts, vocabulary
+from wrapper.candidates import Candidate
+from wrapper.prompt import PromptTemplate, render
+from wrapper.scenes.dataset import scenes
+from wrapper.scenes.expressions import CATEGORIES, Expression, Phrase, Question, ask, passes, wants_color
+from wrapper.scenes.kinds import KINDS, SYNONYMS
+from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
+
+WIDTH, LAYERS, MIDDLE = 160, 6, 3
+PLAN = Plan("llama", steps=4500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+QUESTIONS = 8
+TEMPLATE = PromptTemplate(
+    line="{index} {label} {x1},{y1},{x2},{y2}",
+    score=" score {score}",
+    source=" from {source}",
+    prompt="Boxes:\n{candidates}\nFind: {expression}\nIndices: {indices}\nBest index?",
+    decimals=0,
+    long_side=LONG_SIDE,
+)
+CHAT = (
+    "{{- bos_token }}{%- for message in messages %}"
+    "{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
+)
+# How Llama 3 cuts text before BPE: contractions, words with the blank before them, up to three digits, the rest.
+PIECES = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+SPECIAL = (
+    "<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>", "<|start_header_id|>", "<|end_header_id|>",
+    "<|eom_id|>", "<|eot_id|>", "<|python_tag|>",
+)  # fmt: skip
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE trained on RefScenes texts, with a token for every integer 0-999 and Llama 3's chat format."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(PIECES), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    frame = ["user", "assistant", "system", "\n\n", "Boxes:\n", "\nFind:", "\nIndices:", "\nBest index?", " score", " from"]
+    words = [f" {word}" for word in vocabulary()] + ["the", "a", "an", "gdrec", "florence2", " gdrec", " florence2"]
+    core.train_from_iterator([*words * 4, *texts(3000), *frame * 50], trainer)
+    learned = json.loads(core.to_str())["model"]
+    vocab = dict(learned["vocab"])
+    for number in range(1000):
+        vocab.setdefault(str(number), len(vocab))
+    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in learned["merges"]]
+    core.model = models.BPE(vocab=vocab, merges=merges, ignore_merges=True)
+    core.add_special_tokens([AddedToken(t, normalized=False) for t in SPECIAL])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token=SPECIAL[0], eos_token="<|eot_id|>", pad_token="<|finetune_right_pad_id|>",
+        chat_template=CHAT, model_max_length=2048,
+    )  # fmt: skip
+
+
+def build(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=len(words), hidden_size=WIDTH, intermediate_size=448, num_hidden_layers=LAYERS, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=2048, rope_theta=10000.0, tie_word_embeddings=False,
+        bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    numbers = torch.tensor(words.convert_tokens_to_ids([str(i) for i in range(1000)]))
+    place, half = torch.arange(1000.0)[:, None], WIDTH // 4
+    rates = 2 * math.pi / (8 * 250 ** (torch.arange(half) / (half - 1)))  # periods from 8 to 2,000 pixels
+    waves = torch.cat([torch.sin(place * rates), torch.cos(place * rates)], 1) * 0.03
+    model.get_input_embeddings().weight.data[numbers, : 2 * half] = waves
+    return model
+
+
+# ---- samples
+
+
+@dataclass
+class Asked:
+    """One question about a list: its text, the answer's index, and for each candidate what the heads are to say."""
+
+    text: str
+    answer: int
+    subject: list[int]
+    landmark: list[int]
+    passing: list[int]
+
+
+@dataclass
+class Listed:
+    """A list of candidates and questions about it."""
+
+    candidates: list[Candidate]
+    kinds: list[int]
+    size: tuple[int, int]
+    asked: list[Asked]
+
+
+def named(rng: random.Random, layout: Layout) -> tuple[str, int, list[Phrase]] | None:
+    """The easiest question, "the red ball", about an object whose name no other one has."""
+    names = [o.kind.name for o in layout.objects]
+    unique = [i for i, name in enumerate(names) if names.count(name) == 1]
+    if not unique:
+        return None
+    kind = layout.objects[i := rng.choice(unique)].kind
+    noun = rng.choice((kind.noun, *SYNONYMS.get(kind.noun, ())))
+    name = f"{kind.color} {noun}" if kind.color else noun
+    article = rng.choice(("the ", "a ", "")) if name[0] not in "aeiou" else "the "
+    return article + name, i, [Phrase(0, 0, kind.noun, kind.color)]
+
+
+def question(rng: random.Random, layout: Layout, easy: float) -> tuple[str, int, list[Phrase], Question | None] | None:
+    """A question of any category about any noun that stands there at least twice, or an easy one."""
+    if rng.random() < easy:
+        found = named(rng, layout)
+        return (*found, None) if found else None
+    nouns = [o.kind.noun for o in layout.objects]
+    many = sorted({n for n in nouns if nouns.count(n) > 1})
+    category = rng.choice(CATEGORIES)
+    expression = ask(rng, layout, category, rng.choice(many), tries=4)
+    return (expression.text, expression.target, list(expression.phrases), expression.question) if expression else None
+
+
+def crowded(rng: random.Random, layout: Layout) -> Layout:
+    """The layout with objects of other nouns added, as long lists have them."""
+    nouns = {o.kind.noun for o in layout.objects}
+    more = [o for o in draw_layout(rng).objects if o.kind.noun not in nouns]
+    return Layout(layout.width, layout.height, layout.subject, layout.objects + tuple(more))
+
+
+def candidates(rng: random.Random, things: list[SceneObject]) -> list[Candidate]:
+    """Perfect candidates: canonical names, now and then a synonym; scores and two sources in some lists."""
+    scored, sources = rng.random() < 0.4, ("gdrec", "florence2") if rng.random() < 0.25 else ("gdrec",)
+    out = []
+    for thing in things:
+        noun = rng.choice((thing.kind.noun,) * 3 + SYNONYMS.get(thing.kind.noun, ()))
+        label = f"{thing.kind.color} {noun}" if thing.kind.color else noun
+        source = rng.choice(sources)
+        score = round(rng.uniform(0.2, 0.99), 2) if scored and source == "gdrec" else None
+        out.append(Candidate(thing.box, label, score, source))
+    return out
+
+
+def asked(layout: Layout, order: list[int], text: str, target: int, phrases: list[Phrase], rule: Question | None) -> Asked:
+    """A question with what the heads are to say, for candidates in the given order."""
+    things = [layout.objects[i] for i in order]
+    subject = [int(phrases[0].fits(o.kind)) for o in things]
+    landmark = [int(any(p.fits(o.kind) for p in phrases[1:])) for o in things]
+    if rule is None:
+        passing = subject
+    else:
+        passing = [int(o.kind.noun == rule.noun and bool(passes(layout, rule, o))) for o in things]
+    return Asked(text, order.index(target), subject, landmark, passing)
+
+
+def sample(rng: random.Random, index: int) -> Listed:
+    """One list and its questions; easy ones early, hard ones later."""
+    easy = max(0.08, 1.0 - index / 6_000)
+    while True:
+        layout = draw_layout(rng, rng.random() < 0.45)
+        if layout.split != "train":
+            continue
+        if rng.random() < 0.15:
+            layout = crowded(rng, layout)
+        order = list(range(len(layout.objects)))
+        rng.shuffle(order)
+        questions: dict[str, Asked] = {}
+        for _ in range(2 * QUESTIONS):
+            found = question(rng, layout, easy)
+            if found and len(questions) < QUESTIONS:
+                questions.setdefault(found[0], asked(layout, order, *found))
+        if len(questions) >= 2:
+            things = [layout.objects[i] for i in order]
+            size = layout.width, layout.height
+            return Listed(candidates(rng, things), [KIND_INDEX[o.kind.name] for o in things], size, list(questions.values()))
+
+
+class Collate:
+    """Lists -> packed tensors.
+
+    ids, positions (B, T); block (B, T): 0 for the list, n for the n-th question, -1 for padding; answer (B, T): the
+    next token where it is part of an answer, else -100. The tokens that name the indices at the end of a question
+    stand in tail_row, tail_at, with what the heads are to say there.
+    """
+
+    def __init__(self) -> None:
+        self.words = tokenizer()
+        before = self.words.apply_chat_template([{"role": "user", "content": "§"}], tokenize=False, add_generation_prompt=True)
+        self.opening, self.closing = before.split("§")
+
+    def encode(self, text: str) -> list[int]:
+        return self.words(text, add_special_tokens=False)["input_ids"]
+
+    def parts(self, row: Listed) -> tuple[list[int], list[list[int]]]:
+        """Token ids of the list, and of each question up to where the answer begins."""
+        full = [render(row.candidates, a.text, TEMPLATE, row.size) for a in row.asked]
+        cut = full[0].index("\nFind: ")
+        return self.encode(self.opening + full[0][:cut]), [self.encode(text[cut:] + self.closing) for text in full]
+
+    def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
+        end, comma = self.words.eos_token_id, self.encode(",")[0]
+        packed = []
+        tail: dict[str, list[Any]] = {k: [] for k in ("row", "at", "subject", "landmark", "passing", "answer", "kind", "place")}
+        for r, row in enumerate(rows):
+            head, blocks = self.parts(row)
+            ids, positions, block, answers = list(head), list(range(len(head))), [0] * len(head), [-100] * len(head)
+            for n, (a, tokens) in enumerate(zip(row.asked, blocks, strict=True), 1):
+                start = len(ids)
+                target = [*self.encode(str(a.answer)), end]
+                indices = self._indices(tokens, len(row.candidates), comma)
+                for i, at in enumerate(indices):
+                    box, scale = row.candidates[i].box, LONG_SIDE
+                    tail["row"].append(r)
+                    tail["at"].append(start + at)
+                    tail["subject"].append(a.subject[i])
+                    tail["landmark"].append(a.landmark[i])
+                    tail["passing"].append(a.passing[i])
+                    tail["answer"].append(int(i == a.answer))
+                    tail["kind"].append(row.kinds[i])
+                    tail["place"].append([(box[0] + box[2]) / 2 / scale, (box[1] + box[3]) / 2 / scale,
+                                          0.2 * math.log((box[2] - box[0]) * (box[3] - box[1]) / 1e4)])  # fmt: skip
+                ids += tokens + target[:-1]
+                answers += [-100] * (len(tokens) - 1) + target
+                positions += range(len(head), len(head) + len(tokens) + len(target) - 1)
+                block += [n] * (len(tokens) + len(target) - 1)
+            packed.append((ids, positions, block, answers))
+        length = max(len(p[0]) for p in packed)
+        fill = (self.words.pad_token_id, 0, -1, -100)
+        names = ("ids", "positions", "block", "answer")
+        out = {
+            name: torch.tensor([p[k] + [fill[k]] * (length - len(p[k])) for p in packed]) for k, name in enumerate(names)
+        }
+        return out | {f"tail_{k}": torch.tensor(v) for k, v in tail.items()}
+
+    def _indices(self, tokens: list[int], count: int, comma: int) -> list[int]:
+        """Where a question's tokens name the indices: the last run of `count` tokens with commas between them."""
+        digits = [self.encode(str(i))[0] for i in range(count)]
+        run = [t for d in digits for t in (d, comma)][:-1]
+        start = next(s for s in range(len(tokens) - len(run), -1, -1) if tokens[s : s + len(run)] == run)
+        return list(range(start, start + len(run), 2))
+
+
+def visible(block: Tensor) -> Tensor:
+    """(B, T) blocks -> additive mask (B, 1, T, T): a token sees earlier ones of the list and of its own question."""
+    same = block[:, :, None] == block[:, None, :]
+    listed = (block == 0)[:, None, :] & (block >= 0)[:, :, None]
+    earlier = torch.ones(block.shape[1], block.shape[1], dtype=torch.bool, device=block.device).tril()
+    allowed = ((same | listed) & earlier)[:, None]
+    return torch.zeros(allowed.shape, device=block.device).masked_fill(~allowed, torch.finfo(torch.float32).min)
+
+
+class Hints(nn.Module):
+    """The heads at the tokens that name the indices: retrieval halfway up, reasoning at the top."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = nn.Linear(WIDTH, len(KINDS))
+        self.place = nn.Linear(WIDTH, 3)
+        self.roles = nn.Linear(WIDTH, 2)
+        self.verdict = nn.Linear(WIDTH, 2)
+        self.norm = nn.RMSNorm(WIDTH)
+
+    def loss(self, middle: Tensor, top: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """middle and top: (B, T, WIDTH) hidden states halfway and after the last norm."""
+        low = self.norm(middle[batch["tail_row"], batch["tail_at"]])
+        high = top[batch["tail_row"], batch["tail_at"]]
+        roles = torch.stack([batch["tail_subject"], batch["tail_landmark"]], -1).float()
+        verdict = torch.stack([batch["tail_passing"], batch["tail_answer"]], -1).float()
+        return {
+            "kind": F.cross_entropy(self.kind(low), batch["tail_kind"]),
+            "place": F.l1_loss(self.place(low), batch["tail_place"]),
+            "roles": F.binary_cross_entropy_with_logits(self.roles(low), roles),
+            "verdict": F.binary_cross_entropy_with_logits(self.verdict(high), verdict),
+        }
+
+
+def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states halfway and at the top, (B, T, WIDTH), and the logits where an answer is due, (N, V)."""
+    out = model.model(
+        input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=visible(batch["block"]),
+        output_hidden_states=True, use_cache=False,
+    )  # fmt: skip
+    top = out.last_hidden_state
+    return out.hidden_states[MIDDLE], top, model.lm_head(top[batch["answer"] >= 0])
+
+
+def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str, float]:
+    """Share of val expressions answered rightly on perfect lists, by category."""
+    rng, right, asked_in = random.Random("llama/val"), dict.fromkeys(CATEGORIES, 0), dict.fromkeys(CATEGORIES, 0)
+    rows, categories = [], []
+    for scene in scenes("val", n, 1):
+        e: Expression = scene.expression
+        order = list(range(len(scene.layout.objects)))
+        rng.shuffle(order)
+        things = [scene.layout.objects[i] for i in order]
+        one = asked(scene.layout, order, e.text, e.target, list(e.phrases), e.question)
+        rows.append(Listed(candidates(rng, things), [0] * len(things), (scene.layout.width, scene.layout.height), [one]))
+        categories.append(e.category)
+    for start in range(0, n, 50):
+        part = rows[start : start + 50]
+        batch = {k: v.to(device()) for k, v in reader(part).items()}
+        logits = run(model, batch)[2][::2]  # the index; the other one is the end token
+        guess = logits.argmax(-1).tolist()
+        for row, tokens, category in zip(part, guess, categories[start : start + 50], strict=True):
+            asked_in[category] += 1
+            right[category] += tokens == reader.encode(str(row.asked[0].answer))[0]
+    return {"accuracy": sum(right.values()) / n} | {c: right[c] / max(1, asked_in[c]) for c in CATEGORIES}
+
+
+def main() -> None:
+    torch.manual_seed(2)
+    reader = Collate()
+    model = build(reader.words)
+    both = nn.ModuleDict({"model": model, "hints": Hints()}).to(device())
+
+    def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        batch = {k: v.to(device()) for k, v in batch.items()}
+        with torch.autocast(device().type, torch.bfloat16):
+            middle, top, logits = run(model, batch)
+            hints = both["hints"].loss(middle, top, batch)
+        answers = F.cross_entropy(logits.float(), batch["answer"][batch["answer"] >= 0])
+        total = answers * 2 + hints["kind"] * 0.5 + hints["place"] * 4 + hints["roles"] * 2 + hints["verdict"] * 2
+        return {"loss": total, "answers": answers} | hints
+
+    if "--save" not in sys.argv:
+        groups = [{"params": list(both.parameters()), "share": 1.0}]
+        train(PLAN, both, groups, sample, reader, loss, lambda: accuracy(model, reader), weight_decay=0.02, eval_every=500)
+    else:
+        state = torch.load(RUNS / PLAN.name / "checkpoint.pt", map_location="cpu", weights_only=True)
+        both.load_state_dict(state["module"])
+    save(model, reader)
+
+
+def save(model: LlamaForCausalLM, reader: Collate) -> None:
+    """Write model, tokenizer and prompt template as the published checkpoints are laid out."""
+    folder = TINY / "llama"
+    model.cpu().eval().half().save_pretrained(folder)
+    reader.words.save_pretrained(folder)
+    TEMPLATE.save(folder)
+    print(f"wrote {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The two data types that cross every boundary: a candidate box, and the selection of one among several."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in absolute pixels, x to the right and y down, from the upper left corner of the picture."""
+
+IOU_THRESHOLD = 0.5
+"""A box is right when its IoU with the true box is greater than this, strictly, as in the paper's own evaluation."""
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    common = max(width, 0.0) * max(height, 0.0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
+    return common / union if union > 0 else 0.0
+
+
+def is_correct(box: Box | None, truth: Box) -> bool:
+    """Whether a predicted box counts as right (P@1). No box is wrong."""
+    return box is not None and iou(box, truth) > IOU_THRESHOLD
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A box that a vision-language model proposes.
+
+    label: the words the model gave it. score: its confidence between 0 and 1, None where the model gives none.
+    source: the proposer's name, such as "gdrec".
+    """
+
+    box: Box
+    label: str
+    score: float | None
+    source: str
+
+    def __post_init__(self) -> None:
+        if len(self.box) != 4 or not all(math.isfinite(v) for v in self.box):
+            raise ValueError(f"a box is four finite numbers, not {self.box}")
+        if not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError(f"a box has x1 < x2 and y1 < y2, not {self.box}")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"a score is between 0 and 1, not {self.score}")
+
+
+class Reason(str, Enum):
+    """Why a selection is what it is."""
+
+    CHOSEN = "chosen"
+    ONLY_CANDIDATE = "only_candidate"
+    NO_CANDIDATES = "no_candidates"
+    FALLBACK_NOT_AN_INDEX = "fallback_not_an_index"
+    FALLBACK_TOO_LONG = "fallback_too_long"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One candidate picked from a list.
+
+    index: its place in `candidates`, None where there is none. probabilities: one a candidate, summing to 1, empty
+    where the selector gives none; they are the LLM's, uncalibrated. prompt: the exact text the LLM read, None where
+    it was not asked. timings_ms: milliseconds by stage.
+    """
+
+    candidates: tuple[Candidate, ...]
+    index: int | None
+    probabilities: tuple[float, ...]
+    reason: Reason
+    prompt: str | None = None
+    timings_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if (self.index is None) != (not self.candidates):
+            raise ValueError(f"an index goes with candidates: {len(self.candidates)} candidates, index {self.index}")
+        if self.index is not None and not 0 <= self.index < len(self.candidates):
+            raise ValueError(f"index {self.index} is outside the {len(self.candidates)} candidates")
+        if self.probabilities and len(self.probabilities) != len(self.candidates):
+            raise ValueError(f"{len(self.probabilities)} probabilities for {len(self.candidates)} candidates")
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate picked."""
+        return None if self.index is None else self.candidates[self.index]
+
+    @property
+    def box(self) -> Box | None:
+        """Its box."""
+        return None if self.chosen is None else self.chosen.box

@@ -1,0 +1,120 @@
+"""Candidates and an expression -> the text the LLM reads. Training and serving both use this and nothing else.
+
+A template is data: it lies as prompt.json beside the model or adapter that was trained on it, because an LLM answers
+best to the wording it has seen.
+"""
+
+import json
+import string
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from wrapper.candidates import Candidate
+from wrapper.errors import ModelError
+
+FILE_NAME = "prompt.json"
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """The wording of a prompt.
+
+    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line where
+    there is a score ({score}), and where the candidates come from more than one proposer ({source}). prompt: the whole
+    text, from {candidates} (the lines, one below the other), {expression} and {indices} (0,1,2...). system: a system
+    message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which
+    the picture's longer side is scaled in the text, 0 for coordinates as they are.
+    """
+
+    line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
+    score: str = ", score {score}"
+    source: str = ", from {source}"
+    prompt: str = (
+        "Objects detected in an image, as boxes [x1, y1, x2, y2] in pixels from the upper left corner:\n"
+        "{candidates}\n"
+        'Which one is described by "{expression}"? '
+        "Answer with the number of the best box and nothing else."
+    )
+    system: str = ""
+    decimals: int = 1
+    long_side: int = 0
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "line": {"index", "label", "x1", "y1", "x2", "y2"},
+            "score": {"score"},
+            "source": {"source"},
+            "prompt": {"candidates", "expression", "indices"},
+        }
+        for part, names in allowed.items():
+            _check_fields(part, getattr(self, part), names)
+        for needed in ("{candidates}", "{expression}"):
+            if needed not in self.prompt:
+                raise ModelError(f"The prompt template lacks {needed}; write it where it belongs in `prompt`.")
+
+    @classmethod
+    def load(cls, folder: Path) -> "PromptTemplate | None":
+        """The template in a folder's prompt.json; None where there is no such file."""
+        path = folder / FILE_NAME
+        if not path.is_file():
+            return None
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ModelError(f"{path} is not a JSON file ({error}); take it from the adapter's source again.") from error
+        kinds = {f.name: int if f.name in ("decimals", "long_side") else str for f in fields(cls)}
+        if not isinstance(data, dict) or any(type(v) is not kinds.get(k) for k, v in data.items()):
+            raise ModelError(f"{path} may hold only {', '.join(kinds)}, of the right kind; mend it or delete it.")
+        return cls(**data)
+
+    def save(self, folder: Path) -> None:
+        """Write prompt.json into a folder."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _check_fields(part: str, text: str, allowed: set[str]) -> None:
+    """Refuse fields that the template may not use, attribute access among them."""
+    try:
+        found = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise ModelError(f"The prompt template's `{part}` has unbalanced braces ({error}); write {{{{ for a brace.") from error
+    for name, spec in found:
+        if name not in allowed or spec:
+            raise ModelError(f"The prompt template's `{part}` uses {{{name}}}; it may use {', '.join(sorted(allowed))}.")
+
+
+def one_line(text: str) -> str:
+    """Text with every run of white space turned into one space, so that it cannot imitate the list's lines."""
+    return " ".join(text.split())
+
+
+def render(
+    candidates: Sequence[Candidate], expression: str, template: PromptTemplate, image_size: tuple[int, int]
+) -> str:
+    """The user message for a list of candidates and an expression.
+
+    image_size: width and height in pixels of the picture the boxes belong to; used where the template rescales.
+
+    >>> cup = Candidate((10.0, 20.0, 50.0, 60.0), "cup", 0.87, "gdrec")
+    >>> print(render([cup], "the cup", PromptTemplate(prompt="{candidates}\\n{expression}?"), (640, 480)))
+    0: cup, box [10.0, 20.0, 50.0, 60.0], score 0.87
+    the cup?
+    """
+    scale = template.long_side / max(image_size) if template.long_side else 1.0
+    several = len({c.source for c in candidates}) > 1
+    lines = [_line(i, c, template, scale, several) for i, c in enumerate(candidates)]
+    return template.prompt.format(
+        candidates="\n".join(lines),
+        expression=one_line(expression),
+        indices=",".join(str(i) for i in range(len(candidates))),
+    )
+
+
+def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: float, several: bool) -> str:
+    places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
+    line = template.line.format(index=index, label=one_line(candidate.label), **places)
+    if candidate.score is not None:
+        line += template.score.format(score=f"{candidate.score:.2f}")
+    return line + template.source.format(source=candidate.source) if several else line

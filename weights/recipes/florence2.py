@@ -54,7 +54,7 @@ WIDTH = 192
 GRID = SIZE // 16
 IMAGE_TOKENS = GRID * GRID + 1
 WARM_UP = Plan("florence-tower", steps=1500, batch=24, lr=1.5e-3)
-READ = Plan("florence", steps=3600, batch=24, lr=1e-3, floor=0.01)
+READ = Plan("florence", steps=3000, batch=24, lr=1e-3, floor=0.01)
 SPREAD = 6.0
 """Standard deviation of the soft target over location bins: a box a few bins off is nearly right."""
 

@@ -3,9 +3,8 @@
     python -m weights.recipes.llama          # resumes where it was cut
     python -m weights.recipes.llama --save   # write weights/tiny/llama from the last checkpoint
 
-A training sequence is one list of candidates and several questions about it. Every question sees the list and itself,
-not the other questions, and its positions go on from the list's end: to the model it is the prompt that serving
-renders, and the list is paid for once.
+A sample is one list of candidates and several questions about it. The list is read once and its keys and values are
+shared by the questions, whose positions go on from its end: to the model each one is the prompt that serving renders.
 
 Answers alone teach retrieval and comparison very slowly. The prompt ends by naming the indices, and at each of those
 tokens small heads (dropped when the model is saved) say what a reasoner must know there: where that candidate is, which
@@ -24,7 +23,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from weights.recipes.common import KIND_INDEX, RUNS, TINY, Plan, device, train
 from weights.recipes.words import texts, vocabulary
@@ -36,7 +35,7 @@ from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 
 WIDTH, LAYERS, MIDDLE = 160, 6, 3
-PLAN = Plan("llama", steps=4500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+PLAN = Plan("llama", steps=3500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 QUESTIONS = 8
 TEMPLATE = PromptTemplate(
     line="{index} {label} {x1},{y1},{x2},{y2}",
@@ -91,6 +90,7 @@ def build(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         num_key_value_heads=2, max_position_embeddings=2048, rope_theta=10000.0, tie_word_embeddings=False,
         bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
     )  # fmt: skip
+    config._attn_implementation = "eager"  # on a CPU faster than the fused kernel for short questions
     model = LlamaForCausalLM(config)
     numbers = torch.tensor(words.convert_tokens_to_ids([str(i) for i in range(1000)]))
     place, half = torch.arange(1000.0)[:, None], WIDTH // 4
@@ -204,11 +204,11 @@ def sample(rng: random.Random, index: int) -> Listed:
 
 
 class Collate:
-    """Lists -> packed tensors.
+    """Lists -> tensors.
 
-    ids, positions (B, T); block (B, T): 0 for the list, n for the n-th question, -1 for padding; answer (B, T): the
-    next token where it is part of an answer, else -100. The tokens that name the indices at the end of a question
-    stand in tail_row, tail_at, with what the heads are to say there.
+    list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
+    where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
+    the answer, else -100. The tokens that name the indices stand in tail_row, tail_at, with what the heads are to say.
     """
 
     def __init__(self) -> None:
@@ -227,37 +227,31 @@ class Collate:
 
     def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
         end, comma = self.words.eos_token_id, self.encode(",")[0]
-        packed = []
+        heads, ids, starts, row_of, answers = [], [], [], [], []
         tail: dict[str, list[Any]] = {k: [] for k in ("row", "at", "subject", "landmark", "passing", "answer", "kind", "place")}
         for r, row in enumerate(rows):
             head, blocks = self.parts(row)
-            ids, positions, block, answers = list(head), list(range(len(head))), [0] * len(head), [-100] * len(head)
-            for n, (a, tokens) in enumerate(zip(row.asked, blocks, strict=True), 1):
-                start = len(ids)
+            heads.append(head)
+            for a, tokens in zip(row.asked, blocks, strict=True):
                 target = [*self.encode(str(a.answer)), end]
-                indices = self._indices(tokens, len(row.candidates), comma)
-                for i, at in enumerate(indices):
-                    box, scale = row.candidates[i].box, LONG_SIDE
-                    tail["row"].append(r)
-                    tail["at"].append(start + at)
+                for i, at in enumerate(self._indices(tokens, len(row.candidates), comma)):
+                    tail["row"].append(len(ids))
+                    tail["at"].append(at)
                     tail["subject"].append(a.subject[i])
                     tail["landmark"].append(a.landmark[i])
                     tail["passing"].append(a.passing[i])
                     tail["answer"].append(int(i == a.answer))
                     tail["kind"].append(row.kinds[i])
-                    tail["place"].append([(box[0] + box[2]) / 2 / scale, (box[1] + box[3]) / 2 / scale,
-                                          0.2 * math.log((box[2] - box[0]) * (box[3] - box[1]) / 1e4)])  # fmt: skip
-                ids += tokens + target[:-1]
-                answers += [-100] * (len(tokens) - 1) + target
-                positions += range(len(head), len(head) + len(tokens) + len(target) - 1)
-                block += [n] * (len(tokens) + len(target) - 1)
-            packed.append((ids, positions, block, answers))
-        length = max(len(p[0]) for p in packed)
-        fill = (self.words.pad_token_id, 0, -1, -100)
-        names = ("ids", "positions", "block", "answer")
-        out = {
-            name: torch.tensor([p[k] + [fill[k]] * (length - len(p[k])) for p in packed]) for k, name in enumerate(names)
-        }
+                    tail["place"].append(_place(row.candidates[i]))
+                starts.append(len(head))
+                row_of.append(r)
+                ids.append(tokens + target[:-1])
+                answers.append([-100] * (len(tokens) - 1) + target)
+        list_ids, list_mask = _padded(heads, self.words.pad_token_id)
+        question_ids, mask = _padded(ids, self.words.pad_token_id)
+        out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
+        out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
+        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0]}
         return out | {f"tail_{k}": torch.tensor(v) for k, v in tail.items()}
 
     def _indices(self, tokens: list[int], count: int, comma: int) -> list[int]:
@@ -268,13 +262,17 @@ class Collate:
         return list(range(start, start + len(run), 2))
 
 
-def visible(block: Tensor) -> Tensor:
-    """(B, T) blocks -> additive mask (B, 1, T, T): a token sees earlier ones of the list and of its own question."""
-    same = block[:, :, None] == block[:, None, :]
-    listed = (block == 0)[:, None, :] & (block >= 0)[:, :, None]
-    earlier = torch.ones(block.shape[1], block.shape[1], dtype=torch.bool, device=block.device).tril()
-    allowed = ((same | listed) & earlier)[:, None]
-    return torch.zeros(allowed.shape, device=block.device).masked_fill(~allowed, torch.finfo(torch.float32).min)
+def _place(candidate: Candidate) -> list[float]:
+    """Centre and size of a candidate, all about 0 to 1."""
+    x1, y1, x2, y2 = candidate.box
+    return [(x1 + x2) / 2 / LONG_SIDE, (y1 + y2) / 2 / LONG_SIDE, 0.2 * math.log((x2 - x1) * (y2 - y1) / 1e4)]
+
+
+def _padded(rows: list[list[int]], fill: int) -> tuple[Tensor, Tensor]:
+    """Rows of any length -> (N, longest), and which places are filled."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
+    return ids, torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
 
 
 class Hints(nn.Module):
@@ -303,10 +301,18 @@ class Hints(nn.Module):
 
 
 def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states halfway and at the top, (B, T, WIDTH), and the logits where an answer is due, (N, V)."""
+    """Hidden states of the questions halfway and at the top, (N, Q, WIDTH), and logits where an answer is due, (M, V).
+
+    Each list is read once; its keys and values are then shared by its questions, gradients included.
+    """
+    lists = model.model(
+        input_ids=batch["list"], attention_mask=batch["list_mask"], past_key_values=DynamicCache(config=model.config), use_cache=True
+    )
+    cache = lists.past_key_values
+    cache.batch_select_indices(batch["row"])
     out = model.model(
-        input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=visible(batch["block"]),
-        output_hidden_states=True, use_cache=False,
+        input_ids=batch["ids"], position_ids=batch["positions"], past_key_values=cache, output_hidden_states=True,
+        attention_mask=torch.cat([batch["list_mask"][batch["row"]], batch["mask"]], 1),
     )  # fmt: skip
     top = out.last_hidden_state
     return out.hidden_states[MIDDLE], top, model.lm_head(top[batch["answer"] >= 0])

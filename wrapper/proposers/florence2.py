@@ -1,0 +1,115 @@
+"""Florence-2 as a proposer: open-vocabulary detection and phrase grounding of the same expression.
+
+Xiao et al. 2024; the two task prompts and their order are the paper's (METHOD: Florence-2). Loads any checkpoint of
+transformers' native class, such as florence-community/Florence-2-large.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import Florence2ForConditionalGeneration, Florence2Processor
+from transformers.modeling_outputs import BaseModelOutput
+
+from wrapper.candidates import Candidate, iou
+from wrapper.proposers.base import clipped
+from wrapper.proposers.loading import load_pretrained
+
+NAME = "florence2"
+OPEN_VOCABULARY = "<OPEN_VOCABULARY_DETECTION>"
+PHRASE_GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
+DENSE_REGIONS = "<DENSE_REGION_CAPTION>"
+OBJECTS = "<OD>"
+TASKS_WITHOUT_TEXT = frozenset({OBJECTS, DENSE_REGIONS})
+SAME_BOX = 0.9
+"""Two task prompts often give one box twice; above this IoU, under one label, the second says nothing new."""
+
+
+@dataclass(frozen=True)
+class Florence2:
+    """A loaded Florence-2.
+
+    tasks: the task prompts whose boxes are listed one after the other; the first one's first box is the model's own
+    answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024).
+    """
+
+    model: Florence2ForConditionalGeneration
+    processor: Florence2Processor
+    tasks: tuple[str, ...] = (OPEN_VOCABULARY, PHRASE_GROUNDING)
+    beams: int = 3
+    max_new_tokens: int = 1024
+    max_candidates: int = 20
+    name: str = NAME
+
+    @classmethod
+    def load(cls, source: str, device: torch.device, dtype: torch.dtype, **options: Any) -> "Florence2":
+        """Load model and processor from a Hub id or a folder."""
+        model = load_pretrained("Florence-2", source, Florence2ForConditionalGeneration.from_pretrained, dtype=dtype, use_safetensors=True)
+        processor = load_pretrained("Florence-2", source, Florence2Processor.from_pretrained, backend="pil")
+        return cls(model.to(device).eval(), processor, **options)
+
+    def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
+        """Boxes of every task prompt, in the order of `tasks`, without scores (the model gives none)."""
+        found = self.answer(images, [[task + ("" if task in TASKS_WITHOUT_TEXT else e) for task in self.tasks] for e in expressions])
+        return [self._candidates(image, answers) for image, answers in zip(images, found, strict=True)]
+
+    @torch.inference_mode()
+    def answer(self, images: Sequence[Image.Image], prompts: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
+        """What the model writes for several prompts about each picture, parsed; the picture is encoded once.
+
+        prompts: for each picture, the same number of texts that begin with a task token.
+        """
+        if not images:
+            return []
+        each = len(prompts[0])
+        inputs = self.processor(
+            images=list(images), text=[p[0] for p in prompts], return_tensors="pt", padding=True
+        )
+        device, dtype = self.model.device, self.model.dtype
+        features = self.model.get_image_features(inputs["pixel_values"].to(device, dtype)).pooler_output
+        text = self._tokens([p for row in prompts for p in row])
+        ids, mask = text["input_ids"].to(device), text["attention_mask"].to(device)
+        embeddings = self.model.get_input_embeddings()(ids)
+        where = (ids == self.model.config.image_token_id)[..., None]
+        features = features.repeat_interleave(each, 0)
+        embeddings = embeddings.masked_scatter(where, features.to(embeddings.dtype))
+        hidden = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
+        written = self.model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask, num_beams=self.beams,
+            max_new_tokens=min(self.max_new_tokens, self._longest()), do_sample=False,
+        )  # fmt: skip
+        texts = self.processor.batch_decode(written, skip_special_tokens=False)
+        flat = iter(texts)
+        return [
+            [self._parse(prompt, next(flat), image.size) for prompt in row] for image, row in zip(images, prompts, strict=True)
+        ]
+
+    def _longest(self) -> int:
+        return int(self.model.config.text_config.max_position_embeddings) - 2
+
+    def _tokens(self, prompts: list[str]) -> Any:
+        """Token ids of prompts with the image's place-holders in front, as the processor builds them."""
+        tokenizer = self.processor.tokenizer
+        head = self.processor.image_token * self.processor.num_image_tokens + tokenizer.bos_token
+        limit = self._longest() - self.processor.num_image_tokens - 2
+        spoken = self.processor._construct_prompts(prompts)
+        short = [tokenizer.decode(tokenizer(s, add_special_tokens=False)["input_ids"][:limit]) if len(s) > limit else s for s in spoken]
+        texts = [head + s + tokenizer.eos_token for s in short]
+        return tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+
+    def _parse(self, prompt: str, text: str, size: tuple[int, int]) -> dict[str, Any]:
+        task = prompt[: prompt.index(">") + 1]
+        parsed: dict[str, Any] = self.processor.post_process_generation(text, task=task, image_size=size)[task]
+        return {"boxes": parsed["bboxes"], "labels": parsed.get("bboxes_labels", parsed.get("labels", []))}
+
+    def _candidates(self, image: Image.Image, answers: list[dict[str, Any]]) -> list[Candidate]:
+        out: list[Candidate] = []
+        for found in answers:
+            for raw, label in zip(found["boxes"], found["labels"], strict=True):
+                box = clipped(raw, image.size)
+                if box is None or any(c.label == label and iou(c.box, box) > SAME_BOX for c in out):
+                    continue
+                out.append(Candidate(box, label, None, self.name))
+        return out[: self.max_candidates]

@@ -1,0 +1,158 @@
+"""Grounding DINO as a proposer, plain (GD) and for referring expressions (GDrec).
+
+Liu et al. 2024. GD scores a box by its best token of the whole expression. GDrec takes the expression's noun groups
+and scores a box for a group by its worst token of that group; the subject's best box comes first (METHOD: Grounding
+DINO). Loads any checkpoint of transformers' native class, such as IDEA-Research/grounding-dino-tiny.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
+
+from wrapper.candidates import Candidate
+from wrapper.proposers.base import clipped
+from wrapper.proposers.loading import load_pretrained
+from wrapper.subject import NounGroup, parse
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What the model says about one picture and text.
+
+    probabilities: (queries, tokens) of the text's tokens; boxes: (queries, 4) xyxy in pixels; offsets: the characters
+    that each token covers, (0, 0) for special tokens and the closing full stop.
+    """
+
+    probabilities: Tensor
+    boxes: Tensor
+    offsets: tuple[tuple[int, int], ...]
+
+    def tokens_of(self, start: int, end: int) -> list[int]:
+        """Indices of the tokens that lie within characters start to end."""
+        return [i for i, (s, e) in enumerate(self.offsets) if e > s and s >= start and e <= end]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A loaded Grounding DINO, shared by both ways of reading it."""
+
+    model: GroundingDinoForObjectDetection
+    processor: GroundingDinoProcessor
+
+    @classmethod
+    def load(cls, source: str, device: torch.device, dtype: torch.dtype) -> "Detector":
+        """Load model and processor from a Hub id or a folder."""
+        model = load_pretrained("Grounding DINO", source, GroundingDinoForObjectDetection.from_pretrained, dtype=dtype, use_safetensors=True)
+        processor = load_pretrained("Grounding DINO", source, GroundingDinoProcessor.from_pretrained, backend="pil")
+        return cls(model.to(device).eval(), processor)
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
+        """Run the model on pairs of picture and expression."""
+        if not images:
+            return []
+        texts = [e.rstrip(" .?!") + "." for e in expressions]
+        limit = self.model.config.max_text_len
+        encoded = self.processor.tokenizer(
+            texts, padding=True, truncation=True, max_length=limit, return_offsets_mapping=True, return_tensors="pt"
+        )
+        pixels = self.processor.image_processor(images=list(images), return_tensors="pt")
+        device, dtype = self.model.device, self.model.dtype
+        out = self.model(
+            pixel_values=pixels["pixel_values"].to(device, dtype), pixel_mask=pixels["pixel_mask"].to(device),
+            input_ids=encoded["input_ids"].to(device), attention_mask=encoded["attention_mask"].to(device),
+        )  # fmt: skip
+        length = encoded["input_ids"].shape[1]
+        probabilities = out.logits[..., :length].float().sigmoid().cpu()
+        boxes = out.pred_boxes.float().cpu()
+        return [
+            self._detection(probabilities[i], boxes[i], image.size, expression, encoded["offset_mapping"][i].tolist())
+            for i, (image, expression) in enumerate(zip(images, expressions, strict=True))
+        ]
+
+    def _detection(self, probabilities: Tensor, boxes: Tensor, size: tuple[int, int], text: str, offsets: Any) -> Detection:
+        center, half = boxes[:, :2], boxes[:, 2:] / 2
+        corners = torch.cat([center - half, center + half], 1) * torch.tensor([*size, *size])
+        inside = tuple((s, e) if e <= len(text) else (0, 0) for s, e in offsets)
+        return Detection(probabilities, corners, inside)
+
+
+@dataclass(frozen=True)
+class GroundingDino:
+    """GD: boxes whose best token is above `threshold`, best first, labelled with the tokens above it."""
+
+    detector: Detector
+    threshold: float = 0.15
+    max_candidates: int = 20
+    name: str = "gd"
+
+    def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
+        """Candidates by falling score."""
+        found = self.detector.detect(images, expressions)
+        return [self._candidates(d, i.size, e) for d, i, e in zip(found, images, expressions, strict=True)]
+
+    def _candidates(self, found: Detection, size: tuple[int, int], expression: str) -> list[Candidate]:
+        tokens = found.tokens_of(0, len(expression))
+        if not tokens:
+            return []
+        scores = found.probabilities[:, tokens].max(1).values
+        out = []
+        for query in scores.argsort(descending=True).tolist():
+            box = clipped(found.boxes[query].tolist(), size)
+            if scores[query] <= self.threshold or box is None:
+                continue
+            spans = [found.offsets[t] for t in tokens if found.probabilities[query, t] > self.threshold]
+            out.append(Candidate(box, _label(expression, spans), float(scores[query]), self.name))
+        return out[: self.max_candidates]
+
+
+def _label(expression: str, spans: list[tuple[int, int]]) -> str:
+    """The words that some spans cover, pieces of one word joined."""
+    text, last = "", None
+    for start, end in spans:
+        text += ("" if start == last or not text else " ") + expression[start:end]
+        last = end
+    return text
+
+
+@dataclass(frozen=True)
+class GroundingDinoRec:
+    """GDrec: the best box for the subject, then every noun group's boxes above its threshold."""
+
+    detector: Detector
+    subject_threshold: float = 0.15
+    group_threshold: float = 0.2
+    max_candidates: int = 20
+    name: str = "gdrec"
+
+    def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
+        """The subject's best box first, then the groups' in the order they stand, the subject's group first."""
+        found = self.detector.detect(images, expressions)
+        return [self._candidates(d, i.size, e) for d, i, e in zip(found, images, expressions, strict=True)]
+
+    def _candidates(self, found: Detection, size: tuple[int, int], expression: str) -> list[Candidate]:
+        parsed = parse(expression)
+        groups = list(parsed.groups) or [NounGroup(0, len(expression), expression)]
+        subject = groups.pop(parsed.subject or 0)
+        best: dict[int, Candidate] = {}
+        for group, threshold in [(subject, self.subject_threshold), *((g, self.group_threshold) for g in groups)]:
+            for query, score in self._scored(found, group):
+                box = clipped(found.boxes[query].tolist(), size)
+                if score <= threshold:
+                    break
+                if box is not None and query not in best:
+                    best[query] = Candidate(box, group.text, score, self.name)
+        return list(best.values())[: self.max_candidates]
+
+    def _scored(self, found: Detection, group: NounGroup) -> list[tuple[int, float]]:
+        """Queries by falling score for a group: the least probable of the group's tokens."""
+        tokens = found.tokens_of(group.start, group.end)
+        if not tokens:
+            return []
+        scores = found.probabilities[:, tokens].min(1).values
+        return [(q, float(scores[q])) for q in scores.argsort(descending=True).tolist()]

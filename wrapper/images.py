@@ -13,7 +13,7 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 60_000_000
 MIN_SIDE = 16
 MAX_ASPECT = 12
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 def load_image(source: Path | str | bytes) -> Image.Image:

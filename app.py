@@ -1,0 +1,62 @@
+"""The web page. python app.py [--host 127.0.0.1] [--port 7860] [--preset tiny]
+
+On a Hugging Face Space this file is run as it stands; WRAPPER_PRESET chooses the models there.
+"""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+
+import argparse
+
+import gradio as gr
+import spaces  # noqa: F401  before anything that touches CUDA, as ZeroGPU wants it
+
+from wrapper.errors import WrapperError
+from wrapper.presets import PRESETS
+from wrapper.ui import locate
+
+TITLE = "LLM-wrapper"
+INTRODUCTION = """# LLM-wrapper
+Florence-2 and Grounding DINO propose boxes; a Llama 3 reads the list as text and picks the one your words mean.
+"""
+ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji
+objects, and know nothing else: on a photograph their answers mean nothing. Start the app with `--preset paper` (or `cpu`) for the
+published checkpoints."""
+
+
+def build(preset: str) -> gr.Blocks:
+    """The page, with the models of a preset loaded."""
+    locate.load(preset)
+    with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False) as page:
+        gr.Markdown(INTRODUCTION)
+        if preset == "tiny":
+            gr.Markdown(ABOUT_TINY, elem_id="about")
+        with gr.Tab("Locate"):
+            locate.build()
+    return page.queue(max_size=20, default_concurrency_limit=1)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Open the page of LLM-wrapper.")
+    on_space = "SPACE_ID" in os.environ
+    parser.add_argument("--host", default="0.0.0.0" if on_space else "127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    parser.add_argument("--preset", default=os.environ.get("WRAPPER_PRESET", "tiny"), choices=PRESETS, help="set of models")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    try:
+        page = build(options.preset)
+    except WrapperError as error:
+        raise SystemExit(f"error: {error}") from error
+    page.launch(
+        server_name=options.host, server_port=options.port, theme=gr.themes.Soft(), max_file_size="60mb", allowed_paths=[],
+        enable_monitoring=False, show_error=True,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The data types refuse what cannot be."""
+
+import pytest
+
+from wrapper.candidates import Candidate, Reason, Selection, iou, is_correct
+
+CUP = Candidate((0.0, 0.0, 10.0, 10.0), "cup", 0.5, "gdrec")
+
+
+def test_iou_of_known_boxes() -> None:
+    assert iou((0, 0, 10, 10), (0, 0, 10, 10)) == 1
+    assert iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
+
+
+def test_half_is_not_enough() -> None:
+    """P@1 counts IoU above 0.5 strictly, as the paper's evaluation does; no box is wrong."""
+    assert not is_correct((0, 0, 10, 5), (0, 0, 10, 10))
+    assert is_correct((0, 0, 10, 5.1), (0, 0, 10, 10))
+    assert not is_correct(None, (0, 0, 10, 10))
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 10), (5, 0, 1, 10), (0, 0, float("nan"), 1), (0, 0, float("inf"), 1), (1, 2, 3)])
+def test_impossible_boxes(box: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="box"):
+        Candidate(box, "cup", None, "gd")  # type: ignore[arg-type]
+
+
+def test_impossible_scores_and_selections() -> None:
+    with pytest.raises(ValueError, match="score"):
+        Candidate(CUP.box, "cup", 1.2, "gd")
+    with pytest.raises(ValueError, match="outside"):
+        Selection((CUP,), 1, (), Reason.CHOSEN)
+    with pytest.raises(ValueError, match="index"):
+        Selection((CUP,), None, (), Reason.NO_CANDIDATES)
+    with pytest.raises(ValueError, match="probabilities"):
+        Selection((CUP,), 0, (0.5, 0.5), Reason.CHOSEN)
+
+
+def test_a_selection_gives_its_box() -> None:
+    assert Selection((CUP,), 0, (1.0,), Reason.ONLY_CANDIDATE).box == CUP.box
+    assert Selection((), None, (), Reason.NO_CANDIDATES).box is None

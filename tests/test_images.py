@@ -1,0 +1,108 @@
+"""Decoding untrusted images: a right picture or one clear sentence."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wrapper.errors import ImageError
+from wrapper.images import MAX_PIXELS, load_image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+RED = Image.new("RGB", (60, 40), (200, 30, 30))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_usual_formats_decode(kind: str) -> None:
+    picture = load_image(encoded(RED, kind))
+    assert picture.mode == "RGB"
+    assert picture.size == (60, 40)
+    assert np.abs(np.asarray(picture, int) - (200, 30, 30)).max() < 12
+
+
+def test_a_path_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(RED))
+    assert load_image(tmp_path / "a.png").size == load_image(str(tmp_path / "a.png")).size == (60, 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"not an image at all", "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        (encoded(Image.effect_noise((200, 200), 90))[:3000], "cut short"),
+        (encoded(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")[:3000], "cut short"),
+        (encoded(RED)[:20], "damaged|not an image"),
+        (huge_png(10_000, 5_001), "50 megapixels"),
+        (huge_png(20_000, 20_000), "50 megapixels"),
+        (huge_png(200, 200), "cut short"),
+        (encoded(Image.new("RGB", (1, 1))), "1 x 1"),
+        (encoded(Image.new("RGB", (2000, 20))), "Crop it"),
+    ],
+)
+def test_unusable_files_get_one_sentence(data: bytes, words: str) -> None:
+    with pytest.raises(ImageError, match=words) as caught:
+        load_image(data)
+    assert "\n" not in str(caught.value)
+    assert MAX_PIXELS == 50_000_000
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no file"):
+        load_image(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="folder"):
+        load_image(tmp_path)
+    with pytest.raises(ImageError):
+        load_image("a\0b.png")
+
+
+def test_exif_rotation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees
+    assert load_image(encoded(RED, "JPEG", exif=exif)).size == (40, 60)
+
+
+def test_transparency_is_laid_on_white() -> None:
+    clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    assert load_image(encoded(clear)).getpixel((5, 5)) == (255, 255, 255)
+    palette = Image.new("P", (40, 40), 0)
+    palette.putpalette([10, 20, 30] + [0] * 765)
+    assert load_image(encoded(palette, transparency=0)).getpixel((5, 5)) == (255, 255, 255)
+    assert load_image(encoded(palette)).getpixel((5, 5)) == (10, 20, 30)
+
+
+def test_sixteen_bits_are_scaled_not_cut() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    picture = np.asarray(load_image(encoded(Image.fromarray(ramp))))
+    assert picture.min() == 0
+    assert picture.max() == 255
+    assert abs(float(picture.mean()) - 127.5) < 2
+
+
+def test_cmyk_grey_and_animated() -> None:
+    assert load_image(encoded(Image.new("CMYK", (40, 40), (0, 0, 0, 0)), "JPEG")).getpixel((3, 3)) == (255, 255, 255)
+    assert load_image(encoded(Image.new("L", (40, 40), 90))).getpixel((3, 3)) == (90, 90, 90)
+    frames = [Image.new("RGB", (40, 40), c) for c in ("red", "blue")]
+    animated = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert load_image(animated).getpixel((3, 3)) == (254, 0, 0) or load_image(animated).getpixel((3, 3)) == (255, 0, 0)

@@ -1,0 +1,68 @@
+"""The same code on checkpoints of the published shapes, with the real tokenizers and random weights.
+
+Skipped unless WRAPPER_REAL_SHAPES names a folder that holds florence-2-base, grounding-dino-tiny and llama-3-1b. Random
+weights answer at random: what is tested is that everything loads, runs and keeps to its types.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from wrapper.candidates import Candidate, Reason
+from wrapper.proposers.florence2 import OPEN_VOCABULARY, Florence2
+from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
+from wrapper.selectors.llama import LlamaSelector
+
+SHAPES = Path(os.environ.get("WRAPPER_REAL_SHAPES", "/nonexistent"))
+CPU = torch.device("cpu")
+EXPRESSIONS = ["the cup left of the green book", "woman in the red jacket, second from the left"]
+CUPS = [Candidate((10.0 * i, 20.0, 10.0 * i + 50, 60.5), "cup", 0.5, "gdrec") for i in range(12)]
+
+
+def folder(name: str) -> str:
+    if not (SHAPES / name / "config.json").is_file():
+        pytest.skip("WRAPPER_REAL_SHAPES does not name a folder with this checkpoint")
+    return str(SHAPES / name)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Image.Image]:
+    return [Image.effect_noise((640, 480), 80).convert("RGB"), Image.effect_noise((300, 500), 80).convert("RGB")]
+
+
+def test_florence_runs_both_tasks_on_one_encoding(pictures: list[Image.Image]) -> None:
+    florence = Florence2.load(folder("florence-2-base"), CPU, torch.float32, beams=3, max_new_tokens=12)
+    answers = florence.answer(pictures, [[OPEN_VOCABULARY + e] * 2 for e in EXPRESSIONS])
+    assert [len(row) for row in answers] == [2, 2]
+    assert answers[0][0] == answers[0][1]
+    assert all(isinstance(row, list) for row in florence.propose(pictures, EXPRESSIONS))
+
+
+def test_grounding_dino_maps_words_to_tokens(pictures: list[Image.Image]) -> None:
+    detector = Detector.load(folder("grounding-dino-tiny"), CPU, torch.float32)
+    found = detector.detect(pictures, EXPRESSIONS)
+    assert found[0].boxes.shape == (900, 4)
+    words = EXPRESSIONS[0]
+    start = words.index("green book")
+    assert len(found[0].tokens_of(start, start + len("green book"))) == 2
+    for reader in (GroundingDino(detector, threshold=0.0), GroundingDinoRec(detector, 0.0, 0.0)):
+        lists = reader.propose(pictures, EXPRESSIONS)
+        assert all(0 < len(row) <= 20 and all(c.score is not None for c in row) for row in lists)
+
+
+def test_llama_scores_every_index_in_one_pass() -> None:
+    llama = LlamaSelector.load(folder("llama-3-1b"), None, CPU, torch.bfloat16)
+    assert [len(llama.answer(i)) for i in (0, 7, 11)] == [2, 2, 2]
+    assert llama.tokenizer.decode(llama.answer(11)) == "11<|eot_id|>"
+    selections = llama.select([CUPS, CUPS[:2], CUPS[:1], []], EXPRESSIONS * 2, [(640, 480)] * 4)
+    assert [s.reason for s in selections] == [Reason.CHOSEN, Reason.CHOSEN, Reason.ONLY_CANDIDATE, Reason.NO_CANDIDATES]
+    assert len(selections[0].probabilities) == 12
+    assert sum(selections[0].probabilities) == pytest.approx(1, abs=1e-3)
+
+
+def test_llama_runs_in_four_bits() -> None:
+    llama = LlamaSelector.load(folder("llama-3-1b"), None, CPU, torch.bfloat16, four_bit=True)
+    assert llama.select([CUPS[:3]], EXPRESSIONS[:1], [(640, 480)])[0].reason is Reason.CHOSEN

@@ -1,0 +1,5 @@
+"""python -m wrapper"""
+
+from wrapper.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""A selection -> a picture with numbered boxes, through supervision."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import supervision as sv
+from PIL import Image
+
+from wrapper.candidates import Box, Candidate, Selection
+
+# Okabe & Ito's palette, told apart with any colour vision. The pick is told by its thick white-and-black frame too.
+COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73"}
+OTHER = "#56B4E9"
+PICK = "#F0E442"
+DIMMED = 0.55
+"""Brightness left outside the pick."""
+
+
+def font_path() -> Path:
+    """DejaVu Sans, which comes with supervision's own dependency matplotlib and has accents."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+
+
+def detections(candidates: Sequence[Candidate]) -> sv.Detections:
+    """Candidates as supervision knows them, with "class_name" and "source" as data; class ids number the sources."""
+    if not candidates:
+        return sv.Detections.empty()
+    sources = list(COLORS)
+    return sv.Detections(
+        xyxy=np.array([c.box for c in candidates], dtype=np.float32),
+        class_id=np.array([sources.index(c.source) if c.source in sources else len(sources) for c in candidates]),
+        data={
+            "class_name": np.array([c.label for c in candidates]),
+            "source": np.array([c.source for c in candidates]),
+        },
+    )
+
+
+def _palette() -> sv.ColorPalette:
+    return sv.ColorPalette.from_hex([*COLORS.values(), OTHER])
+
+
+def annotate(image: Image.Image, selection: Selection) -> Image.Image:
+    """The picture (RGB) with every candidate's box and index, and the pick spotlighted; a new picture of the same size."""
+    return draw_candidates(_spotlight(image, selection.box), selection.candidates, selection.index)
+
+
+def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], pick: int | None = None) -> Image.Image:
+    """The picture with numbered boxes, coloured by source; the pick's on top with a double frame."""
+    scene = image.copy()
+    if not candidates:
+        return scene
+    thickness = max(2, round(min(image.size) / 200))
+    others = [i for i in range(len(candidates)) if i != pick]
+    found = detections(candidates)
+    labels = [str(i) for i in range(len(candidates))]
+    if others:
+        rest = found[np.array(others)]
+        scene = sv.BoxAnnotator(_palette(), thickness).annotate(scene, rest)
+        scene = _labels(image.size, 0.9).annotate(scene, rest, [labels[i] for i in others])
+    if pick is not None:
+        chosen = found[np.array([pick])]
+        scene = sv.BoxAnnotator(sv.Color.BLACK, 3 * thickness).annotate(scene, chosen)
+        scene = sv.BoxAnnotator(sv.Color.from_hex(PICK), 2 * thickness).annotate(scene, chosen)
+        scene = _labels(image.size, 1.2).annotate(scene, chosen, [f"{labels[pick]} {candidates[pick].label[:40]}"])
+    return scene
+
+
+def _labels(size: tuple[int, int], scale: float) -> sv.RichLabelAnnotator:
+    points = max(11, round(min(size) / 32 * scale))
+    return sv.RichLabelAnnotator(
+        color=_palette(), text_color=sv.Color.WHITE, font_path=str(font_path()), font_size=points, text_padding=max(2, points // 4),
+        smart_position=True,
+    )  # fmt: skip
+
+
+def _spotlight(image: Image.Image, box: Box | None) -> Image.Image:
+    if box is None:
+        return image
+    dark = image.point(lambda v: round(v * DIMMED))
+    corner = (int(box[0]), int(box[1]))
+    dark.paste(image.crop((*corner, round(box[2]), round(box[3]))), corner)
+    return dark

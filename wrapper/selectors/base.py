@@ -1,0 +1,43 @@
+"""What every selector is: one method, lists of candidates in, selections out. And the simplest one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from wrapper.candidates import Candidate, Reason, Selection
+
+Size = tuple[int, int]
+
+
+class Selector(Protocol):
+    """Picks one candidate of each list."""
+
+    name: str
+
+    def select(
+        self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
+    ) -> list[Selection]:
+        """One selection a list; sizes are the pictures' (width, height) in pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class FirstCandidate:
+    """The first candidate of the list, which is the first vision-language model's own answer."""
+
+    name: str = "alone"
+
+    def select(
+        self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
+    ) -> list[Selection]:
+        """The first of each list, without probabilities."""
+        return [without_asking(candidates) for candidates in lists]
+
+
+def without_asking(candidates: Sequence[Candidate]) -> Selection:
+    """The selection that needs no LLM: nothing, or the first candidate."""
+    if not candidates:
+        return Selection((), None, (), Reason.NO_CANDIDATES)
+    if len(candidates) == 1:
+        return Selection(tuple(candidates), 0, (1.0,), Reason.ONLY_CANDIDATE)
+    return Selection(tuple(candidates), 0, (), Reason.CHOSEN)

@@ -54,7 +54,7 @@ from weights.recipes.words import vocabulary
 MAX_TEXT = 48
 QUERIES = 24
 WARM_UP = Plan("gd-backbone", steps=3500, batch=24, lr=2e-3)
-DETECT = Plan("gd", steps=4200, batch=16, lr=6e-4, floor=0.01)
+DETECT = Plan("gd", steps=3000, batch=16, lr=6e-4, floor=0.01)
 
 # The model builds its text mask from these ids, whatever the tokenizer.
 FIXED_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
@@ -306,12 +306,13 @@ def main() -> None:
         total, classes = detection_loss(out.logits, out.pred_boxes, batch, one_to_one)
         for logits, boxes in layer_outputs(model, out, batch["mask"]):
             total = total + detection_loss(logits, boxes, batch, one_to_one)[0]
-        proposals, _ = detection_loss(out.encoder_logits, out.encoder_pred_boxes, batch, one_to_many)
+        # Not encoder_logits and encoder_pred_boxes: those are about the queries and carry no gradient to the boxes.
+        proposals, _ = detection_loss(out.enc_outputs_class, out.enc_outputs_coord_logits.sigmoid(), batch, one_to_many)
         return {"loss": total + proposals, "class": classes, "encoder": proposals}
 
     groups = [{"params": rest, "share": 1.0}, {"params": convolutions, "share": 0.25}]
     if "--save" not in sys.argv:
-        train(DETECT, model, groups, detection_sample, Collate(), loss, lambda: recall(model), weight_decay=1e-4)
+        train(DETECT, model, groups, detection_sample, Collate(), loss, lambda: recall(model), weight_decay=1e-4, eval_every=500)
     else:
         state = torch.load(RUNS / DETECT.name / "checkpoint.pt", map_location="cpu", weights_only=True)
         model.load_state_dict(state["module"])

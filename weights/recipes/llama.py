@@ -6,10 +6,10 @@
 A sample is one list of candidates and several questions about it. The list is read once and its keys and values are
 shared by the questions, whose positions go on from its end: to the model each one is the prompt that serving renders.
 
-Answers alone teach retrieval and comparison very slowly. The prompt ends by naming the indices, and at each of those
-tokens small heads (dropped when the model is saved) say what a reasoner must know there: where that candidate is, which
-kind it is, whether it is of the subject's noun, whether it is a landmark, whether it passes the filters and whether it
-is the answer.
+Answers alone teach retrieval and comparison very slowly, so small heads (dropped when the model is saved) say on the way
+what a reasoner must know. At each candidate's own index, low down: its kind and place. At each index named at the
+prompt's end, halfway up: kind and place again, whether it is of the subject's noun, whether it is a landmark; at the top:
+whether it passes the filters and whether it is the answer. At each landmark's words, halfway up: where that landmark is.
 """
 
 import json
@@ -34,11 +34,13 @@ from wrapper.scenes.expressions import CATEGORIES, Expression, Phrase, Question,
 from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 
-WIDTH, LAYERS, MIDDLE = 160, 6, 3
-PLAN = Plan("llama", steps=3500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+WIDTH, LAYERS, LOW, MIDDLE = 160, 6, 2, 3
+PLAN = Plan("llama", steps=2800, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 QUESTIONS = 8
+WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0}
+"""Of the heads' losses beside that of the answers."""
 TEMPLATE = PromptTemplate(
-    line="{label} {x1},{y1},{x2},{y2} = {index}",
+    line="- {label} {x1},{y1},{x2},{y2} = {index}",  # the blank makes a label the tokens it is in an expression
     score=" score {score}",
     source=" from {source}",
     prompt="Boxes:\n{candidates}\nFind: {expression}\nIndices: {indices}\nBest index?",
@@ -68,7 +70,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    frame = ["user", "assistant", "system", "\n\n", "Boxes:\n", "\nFind:", "\nIndices:", "\nBest index?", " score", " from"]
+    frame = ["user", "assistant", "system", "\n\n", "Boxes:\n", "\nFind:", "\nIndices:", "\nBest index?", " score", " from", " =", "\n-"]
     words = [f" {word}" for word in vocabulary()] + ["the", "a", "an", "gdrec", "florence2", " gdrec", " florence2"]
     core.train_from_iterator([*words * 4, *texts(3000), *frame * 50], trainer)
     learned = json.loads(core.to_str())["model"]
@@ -117,10 +119,14 @@ def match_tokens(attention: nn.Module) -> None:
 
 @dataclass
 class Asked:
-    """One question about a list: its text, the answer's index, and for each candidate what the heads are to say."""
+    """One question about a list: its text, the answer's index, and for each candidate what the heads are to say.
+
+    marks: where the words for a landmark end (characters of the text), and that landmark's index.
+    """
 
     text: str
     answer: int
+    marks: list[tuple[int, int]]
     subject: list[int]
     landmark: list[int]
     passing: list[int]
@@ -192,7 +198,8 @@ def asked(layout: Layout, order: list[int], text: str, target: int, phrases: lis
         passing = subject
     else:
         passing = [int(o.kind.noun == rule.noun and bool(passes(layout, rule, o))) for o in things]
-    return Asked(text, order.index(target), subject, landmark, passing)
+    marks = [(p.end, i) for p in phrases[1:] for i, o in enumerate(things) if p.fits(o.kind)]
+    return Asked(text, order.index(target), marks, subject, landmark, passing)
 
 
 def sample(rng: random.Random, index: int) -> Listed:
@@ -224,7 +231,8 @@ class Collate:
 
     list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
     where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
-    the answer, else -100. The tokens that name the indices stand in tail_row, tail_at, with what the heads are to say.
+    the answer, else -100. The tokens that name the indices stand in tail_row, tail_at, the candidates' own indices in
+    own_row, own_at, the landmarks' last words in mark_row, mark_at, each with what the heads are to say there.
     """
 
     def __init__(self) -> None:
@@ -245,9 +253,16 @@ class Collate:
         end, comma = self.words.eos_token_id, self.encode(",")[0]
         heads, ids, starts, row_of, answers = [], [], [], [], []
         tail: dict[str, list[Any]] = {k: [] for k in ("row", "at", "subject", "landmark", "passing", "answer", "kind", "place")}
+        own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place")}
+        mark: dict[str, list[Any]] = {k: [] for k in ("row", "at", "place")}
+        sign = self.encode(" =")[0]
         for r, row in enumerate(rows):
             head, blocks = self.parts(row)
             heads.append(head)
+            own["row"] += [r] * len(row.candidates)
+            own["at"] += [at + 2 for at, token in enumerate(head) if token == sign]
+            own["kind"] += row.kinds
+            own["place"] += [_place(c) for c in row.candidates]
             for a, tokens in zip(row.asked, blocks, strict=True):
                 target = [*self.encode(str(a.answer)), end]
                 for i, at in enumerate(self._indices(tokens, len(row.candidates), comma)):
@@ -259,6 +274,10 @@ class Collate:
                     tail["answer"].append(int(i == a.answer))
                     tail["kind"].append(row.kinds[i])
                     tail["place"].append(_place(row.candidates[i]))
+                for end_of_words, i in a.marks:
+                    mark["row"].append(len(ids))
+                    mark["at"].append(self._token_before(a.text, end_of_words))
+                    mark["place"].append(_place(row.candidates[i]))
                 starts.append(len(head))
                 row_of.append(r)
                 ids.append(tokens + target[:-1])
@@ -268,7 +287,13 @@ class Collate:
         out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
         out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
         out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0]}
-        return out | {f"tail_{k}": torch.tensor(v) for k, v in tail.items()}
+        for name, table in (("tail", tail), ("own", own), ("mark", mark)):
+            out |= {f"{name}_{k}": torch.tensor(v) for k, v in table.items()}
+        return out
+
+    def _token_before(self, text: str, end: int) -> int:
+        """Which token of a question ends at a character of its expression."""
+        return len(self.encode("\nFind: " + text[:end])) - 1
 
     def _indices(self, tokens: list[int], count: int, comma: int) -> list[int]:
         """Where a question's tokens name the indices: the last run of `count` tokens with commas between them."""
@@ -296,33 +321,43 @@ class Hints(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = nn.Linear(WIDTH, len(KINDS))
-        self.place = nn.Linear(WIDTH, 3)
+        self.kind = nn.ModuleList(nn.Linear(WIDTH, len(KINDS)) for _ in range(2))
+        self.place = nn.ModuleList(nn.Linear(WIDTH, 3) for _ in range(3))
         self.roles = nn.Linear(WIDTH, 2)
         self.verdict = nn.Linear(WIDTH, 2)
         self.norm = nn.RMSNorm(WIDTH)
 
-    def loss(self, middle: Tensor, top: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """middle and top: (B, T, WIDTH) hidden states halfway and after the last norm."""
+    def loss(self, listed: Tensor, middle: Tensor, top: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """listed: (B, P, WIDTH), the lists low down; middle, top: (N, Q, WIDTH), the questions halfway and at the top."""
+        own = self.norm(listed[batch["own_row"], batch["own_at"]])
         low = self.norm(middle[batch["tail_row"], batch["tail_at"]])
         high = top[batch["tail_row"], batch["tail_at"]]
         roles = torch.stack([batch["tail_subject"], batch["tail_landmark"]], -1).float()
         verdict = torch.stack([batch["tail_passing"], batch["tail_answer"]], -1).float()
-        return {
-            "kind": F.cross_entropy(self.kind(low), batch["tail_kind"]),
-            "place": F.l1_loss(self.place(low), batch["tail_place"]),
+        terms = {
+            "own_kind": F.cross_entropy(self.kind[0](own), batch["own_kind"]),
+            "own_place": F.l1_loss(self.place[0](own), batch["own_place"]),
+            "kind": F.cross_entropy(self.kind[1](low), batch["tail_kind"]),
+            "place": F.l1_loss(self.place[1](low), batch["tail_place"]),
             "roles": F.binary_cross_entropy_with_logits(self.roles(low), roles),
             "verdict": F.binary_cross_entropy_with_logits(self.verdict(high), verdict),
+            "mark": top.new_zeros(()),
         }
+        if len(batch["mark_row"]):
+            marks = self.norm(middle[batch["mark_row"], batch["mark_at"]])
+            terms["mark"] = F.l1_loss(self.place[2](marks), batch["mark_place"])
+        return terms
 
 
-def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states of the questions halfway and at the top, (N, Q, WIDTH), and logits where an answer is due, (M, V).
+def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states of the lists low down, (B, P, WIDTH), of the questions halfway and at the top, (N, Q, WIDTH), and
+    logits where an answer is due, (M, V).
 
     Each list is read once; its keys and values are then shared by its questions, gradients included.
     """
     lists = model.model(
-        input_ids=batch["list"], attention_mask=batch["list_mask"], past_key_values=DynamicCache(config=model.config), use_cache=True
+        input_ids=batch["list"], attention_mask=batch["list_mask"], past_key_values=DynamicCache(config=model.config), use_cache=True,
+        output_hidden_states=True,
     )
     cache = lists.past_key_values
     cache.batch_select_indices(batch["row"])
@@ -331,7 +366,7 @@ def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tens
         attention_mask=torch.cat([batch["list_mask"][batch["row"]], batch["mask"]], 1),
     )  # fmt: skip
     top = out.last_hidden_state
-    return out.hidden_states[MIDDLE], top, model.lm_head(top[batch["answer"] >= 0])
+    return lists.hidden_states[LOW], out.hidden_states[MIDDLE], top, model.lm_head(top[batch["answer"] >= 0])
 
 
 def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str, float]:
@@ -349,7 +384,7 @@ def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str
     for start in range(0, n, 50):
         part = rows[start : start + 50]
         batch = {k: v.to(device()) for k, v in reader(part).items()}
-        logits = run(model, batch)[2][::2]  # the index; the other one is the end token
+        logits = run(model, batch)[3][::2]  # the index; the other one is the end token
         guess = logits.argmax(-1).tolist()
         for row, tokens, category in zip(part, guess, categories[start : start + 50], strict=True):
             asked_in[category] += 1
@@ -366,10 +401,10 @@ def main() -> None:
     def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         batch = {k: v.to(device()) for k, v in batch.items()}
         with torch.autocast(device().type, torch.bfloat16):
-            middle, top, logits = run(model, batch)
-            hints = both["hints"].loss(middle, top, batch)
+            listed, middle, top, logits = run(model, batch)
+            hints = both["hints"].loss(listed, middle, top, batch)
         answers = F.cross_entropy(logits.float(), batch["answer"][batch["answer"] >= 0])
-        total = answers * 2 + hints["kind"] * 0.5 + hints["place"] * 4 + hints["roles"] * 2 + hints["verdict"] * 2
+        total = 2 * answers + sum(WEIGHTS[name] * term for name, term in hints.items())
         return {"loss": total, "answers": answers} | hints
 
     if "--save" not in sys.argv:

@@ -42,19 +42,24 @@ def agrees(subject: str, category: str) -> bool:
     return bool(words) and (words[-1] in named or " ".join(words[-2:]) in named)
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
+def agreement(path: Path) -> tuple[int, int, list[str]]:
+    """How many subjects agree, of how many, and a line for each that does not."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     misses = []
     for row in rows:
         found = parse_by_rules(row["expression"])
         subject = "" if found.subject is None else found.groups[found.subject].text
         if not agrees(subject, row["category"]):
-            misses.append((row["category"], subject, row["expression"]))
-    for category, subject, expression in misses[:: max(1, len(misses) // 20)]:
-        print(f"{category:15} got {subject!r:30} {expression}")
-    print(f"{len(rows) - len(misses)} of {len(rows)} subjects agree: {100 * (1 - len(misses) / len(rows)):.1f} %")
+            misses.append(f"{row['category']:15} got {subject!r:30} {row['expression']}")
+    return len(rows) - len(misses), len(rows), misses
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    right, total, misses = agreement(Path(sys.argv[1]))
+    print("\n".join(misses[:: max(1, len(misses) // 20)]))
+    print(f"{right} of {total} subjects agree: {100 * right / total:.1f} %")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Annotated, get_args
 
 import typer
 
-from wrapper.candidates import Reason
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, Preset, find_preset
 
@@ -18,15 +17,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-SENTENCES = {
-    Reason.CHOSEN: "the LLM chose among {n} candidates",
-    Reason.ONLY_CANDIDATE: "the only candidate, so the LLM was not asked",
-    Reason.NO_CANDIDATES: "no candidate: nothing in the picture was found for these words",
-    Reason.FALLBACK_NOT_AN_INDEX: "the LLM's answer was no index, so the first of {n} candidates was taken",
-    Reason.FALLBACK_TOO_LONG: "the list was too long for the LLM, so the first of {n} candidates was taken",
-}
-
 
 def override(preset: Preset, **parts: str | None) -> Preset:
     """The preset with the parts that are given in place of its own; another LLM comes without the preset's adapter."""
@@ -53,7 +43,7 @@ def locate(
     from wrapper.draw import annotate
     from wrapper.images import load_image
     from wrapper.pipeline import Wrapper, check_expression
-    from wrapper.trace import trace
+    from wrapper.trace import explain, trace
 
     text, picture = check_expression(expression), load_image(image)
     chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
@@ -65,7 +55,7 @@ def locate(
     if as_json:
         print(json.dumps(result))
         return
-    print(SENTENCES[selection.reason].format(n=len(selection.candidates)))
+    print(explain(selection))
     for row in result["candidates"]:
         mark = ">" if row["index"] == selection.index else " "
         box = " ".join(f"{v:6.1f}" for v in row["box"])

@@ -6,7 +6,8 @@ of words that are neither closed-class (articles, prepositions, pronouns, verbs 
 that open a clause, and the subject is the head of the first one, passing over "one of the", "a slice of" and the like.
 
 Words that only compare or count ("second", "leftmost", "larger", "two") are left out of a group: a detector scores a
-box by the group's worst word, and no box looks like a "second".
+box by the group's worst word, and no box looks like a "second". Groups about the picture itself ("in this image", "the
+left corner") are left out too.
 """
 
 import re
@@ -54,7 +55,7 @@ _PREPOSITIONS = _set(
     "closest nearest farthest furthest closer nearer away for as like about within up down out amid per via than but"
 )
 _CLAUSE = _set(
-    "who which that whom where when while what is are was were be been being am has have had having do does did can "
+    "who which that whom where when while what is are was were be been being am has have had having do does did can see "
     "could will would may might must shall should isn't isn not n't no nor and or if because so then there here it he "
     "she they them him one's you we i me us its't s t re ve"
 )
@@ -69,7 +70,7 @@ _PARTITIVES = _set(
     "piece slice bunch pair group part side half one ones two three kind type set row pile stack portion couple lot lots "
     "all each some both any many most end corner edge top bottom rest back front middle "
     "larger smaller bigger largest smallest biggest tiniest taller shorter tallest shortest left right first second third "
-    "last picture image photo view herd flock slices pieces section bit cluster bundle closest farthest nearest leftmost rightmost"
+    "last picture image photo view herd flock slices pieces section bit cluster bundle backside reflection wedge head slab chunk basket order variety kinds types closest farthest nearest leftmost rightmost"
 )
 _VERBS = _set(
     "wears wear holds hold sits sit stands stand looks look faces face rides ride eats eat walks walk lies lay laying lying "
@@ -78,10 +79,12 @@ _VERBS = _set(
     "seated surrounded attached next standing sitting riding eating wearing holding looking walking swinging playing "
     "talking reaching watching using getting going trying bending running jumping hitting throwing catching drinking "
     "posing pointing pulling pushing driving flying grazing crossing coming skiing surfing skating sleeping smiling "
-    "squatting kneeling crouching touching smelling feeding drawn leading carrying resting cutting about ready"
+    "squatting kneeling crouching touching smelling feeding drawn leading carrying resting cutting about ready full background foreground grazes wears"
 )
 _ING_NOUNS = _set("building painting clothing ceiling wing king ring string thing evening morning pudding railing icing frosting dressing awning")
 _ED_ADJECTIVES = _set("red bed shed sled colored striped hooded checkered spotted plaid sliced used stuffed bearded haired sided topped glazed frosted framed wooded")
+_COLORS = _set("red orange yellow green blue purple black white brown gray grey pink tan gold silver beige dark light tall small big large young old")
+_NOT_OBJECTS = _set("picture image photo photograph scene shot frame screen color colour corner edge side others ones lot way direction")
 _ADVERBS = _set("mostly partially slightly completely partly almost fully clearly barely furthest also still")
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
@@ -101,13 +104,12 @@ def parse_by_rules(expression: str) -> Parse:
     """Noun groups and subject without a parser."""
     words = [_Word(m.start(), m.end(), m.group().lower()) for m in _WORD.finditer(expression)]
     runs = _runs(words, expression)
-    groups, partitive = [], []
+    groups = []
     for run, before_of in runs:
         kept = [w for w in run if w.text not in _COMPARING]
-        counts_only = not kept or (before_of and run[-1].text in _PARTITIVES)
-        if kept and not counts_only:
+        partitive = before_of and run[-1].text in _PARTITIVES and run[-1].text not in _COMPARING
+        if kept and not partitive and kept[-1].text not in _NOT_OBJECTS | _COLORS:
             groups.append(NounGroup(kept[0].start, kept[-1].end, expression[kept[0].start : kept[-1].end]))
-            partitive.append(False)
     return Parse(tuple(groups), 0 if groups else None)
 
 

@@ -1,8 +1,22 @@
-"""A selection as plain data: what `--json`, the page's downloads and the API give."""
+"""A selection in words, and as plain data: what `--json`, the page's downloads and the API give."""
 
 from typing import Any
 
-from wrapper.candidates import Selection
+from wrapper.candidates import Reason, Selection
+
+
+SENTENCES = {
+    Reason.CHOSEN: "the LLM chose among {n} candidates",
+    Reason.ONLY_CANDIDATE: "the only candidate, so the LLM was not asked",
+    Reason.NO_CANDIDATES: "no candidate: nothing in the picture was found for these words",
+    Reason.FALLBACK_NOT_AN_INDEX: "the LLM's answer was no index, so the first of {n} candidates was taken",
+    Reason.FALLBACK_TOO_LONG: "the list was too long for the LLM, so the first of {n} candidates was taken",
+}
+
+
+def explain(selection: Selection) -> str:
+    """How the answer came about, in half a sentence."""
+    return SENTENCES[selection.reason].format(n=len(selection.candidates))
 
 
 def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[str, Any]:

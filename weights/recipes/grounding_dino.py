@@ -54,7 +54,7 @@ from weights.recipes.words import vocabulary
 MAX_TEXT = 48
 QUERIES = 24
 WARM_UP = Plan("gd-backbone", steps=3500, batch=24, lr=2e-3)
-DETECT = Plan("gd", steps=3000, batch=16, lr=6e-4, floor=0.01)
+DETECT = Plan("gd", steps=2000, batch=16, lr=6e-4, floor=0.01)
 
 # The model builds its text mask from these ids, whatever the tokenizer.
 FIXED_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}

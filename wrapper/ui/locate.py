@@ -10,12 +10,11 @@ import spaces
 from PIL import Image
 
 from wrapper.candidates import Reason, Selection
-from wrapper.cli import SENTENCES
 from wrapper.draw import annotate
 from wrapper.errors import ImageError, ModelError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import ENSEMBLE, MAX_EXPRESSION, Wrapper, check_expression
-from wrapper.trace import trace
+from wrapper.trace import explain, trace
 from wrapper.ui.picture import UploadedPicture
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -58,7 +57,7 @@ def locate(path: str | None, expression: str, proposers: list[str]) -> tuple[Ima
 
 def sentence(selection: Selection) -> str:
     """The answer in words, as Markdown."""
-    why = SENTENCES[selection.reason].format(n=len(selection.candidates))
+    why = explain(selection)
     seconds = sum(selection.timings_ms.values()) / 1000
     if selection.chosen is None or selection.index is None:
         return f"### Nothing found\n{why[0].upper()}{why[1:]}. Try other words for the object. ({seconds:.1f} s)"

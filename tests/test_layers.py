@@ -1,0 +1,33 @@
+"""Imports run one way: candidates, errors <- prompt, subject <- proposers, selectors <- pipeline <- ui <- app, cli."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RANK = {
+    "errors": 0, "candidates": 0, "images": 1, "prompt": 1, "subject": 1, "presets": 1, "trace": 1, "draw": 1, "scenes": 1,
+    "proposers": 2, "selectors": 3, "pipeline": 4, "ui": 5, "cli": 6, "__main__": 7, "__init__": 9,
+}  # fmt: skip
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of wrapper that a file imports at its top level."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wrapper."):
+            found.add((node.module or "").split(".")[1])
+    return found
+
+
+def test_imports_run_one_way() -> None:
+    for path in (ROOT / "wrapper").rglob("*.py"):
+        part = path.relative_to(ROOT / "wrapper").parts[0].removesuffix(".py")
+        for other in imports(path):
+            assert other == part or RANK[other] < RANK[part] or (RANK[other] == RANK[part] == 0), f"{path} imports {other}"
+
+
+def test_the_app_never_imports_recipes_or_tests() -> None:
+    for path in [*(ROOT / "wrapper").rglob("*.py"), ROOT / "app.py"]:
+        text = path.read_text(encoding="utf-8")
+        assert "weights.recipes" not in text.replace("weights/recipes", ""), path
+        assert "import tests" not in text, path

@@ -1,0 +1,53 @@
+"""Noun groups and subjects by rules; the agreement on real expressions is measured where they are at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.subject_agreement import agreement
+from wrapper.subject import parse, parse_by_rules
+
+
+@pytest.mark.parametrize(
+    ("expression", "subject", "groups"),
+    [
+        ("the cup left of the green book", "cup", ["cup", "green book"]),
+        ("second red ball from the left", "red ball", ["red ball"]),
+        ("the larger of the two dogs", "dogs", ["dogs"]),
+        ("one of the pigs", "pigs", ["pigs"]),
+        ("a slice of pizza next to the cup", "pizza", ["pizza", "cup"]),
+        ("the man who is wearing a red jacket", "man", ["man", "red jacket"]),
+        ("man wearing hat", "man", ["man", "hat"]),
+        ("a car parked near the house", "car", ["car", "house"]),
+        ("the ice cream which isn't on the left of the pig", "ice cream", ["ice cream", "pig"]),
+        ("the rightmost elephant", "elephant", ["elephant"]),
+        ("the woman's bag", "bag", ["bag"]),
+        ("a black and white cat", "cat", ["cat"]),
+    ],
+)
+def test_subject_and_groups(expression: str, subject: str, groups: list[str]) -> None:
+    found = parse_by_rules(expression)
+    assert found.subject is not None
+    assert found.groups[found.subject].text.endswith(subject)
+    assert [g.text.split()[-1] for g in found.groups] == [g.split()[-1] for g in groups]
+
+
+def test_spans_are_characters_of_the_expression() -> None:
+    expression = "  the  Café's «big red» bus, left of the tree"
+    for group in parse(expression).groups:
+        assert expression[group.start : group.end] == group.text
+
+
+@pytest.mark.parametrize("expression", ["", "...", "the", "left of", "左边的杯子", "🙂", "второй слева"])
+def test_anything_is_parsed(expression: str) -> None:
+    found = parse(expression)
+    assert (found.subject is None) == (not found.groups)
+
+
+def test_agreement_with_real_expressions() -> None:
+    sample = Path(os.environ.get("WRAPPER_REFEXPS", "/nonexistent"))
+    if not sample.is_file():
+        pytest.skip("WRAPPER_REFEXPS does not name a file of RefCOCOg expressions")
+    right, total, _ = agreement(sample)
+    assert right / total > 0.8

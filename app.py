@@ -28,13 +28,15 @@ published checkpoints."""
 def build(preset: str) -> gr.Blocks:
     """The page, with the models of a preset loaded."""
     locate.load(preset)
-    with gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False) as page:
+    page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
+    with page:
         gr.Markdown(INTRODUCTION)
         if preset == "tiny":
             gr.Markdown(ABOUT_TINY, elem_id="about")
         with gr.Tab("Locate"):
             locate.build()
-    return page.queue(max_size=20, default_concurrency_limit=1)
+    page.queue(max_size=20, default_concurrency_limit=1)
+    return page
 
 
 def arguments() -> argparse.Namespace:

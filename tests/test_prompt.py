@@ -28,7 +28,9 @@ def test_sources_are_named_when_there_are_several() -> None:
 
 def test_coordinates_are_rescaled_where_the_template_says_so() -> None:
     template = PromptTemplate(line="{x1} {x2}", score="", prompt="{candidates}|{expression}|{indices}", decimals=0, long_side=640)
-    assert render([CUP, BOOK], "e", template, (1280, 960)) == "5 25 from florence2|e|0,1".replace("5 25 from florence2", "5 25, from gdrec\n50 75, from florence2")
+    assert render([CUP, BOOK], "e", template, (1280, 960)) == "5 25 from florence2|e|0,1".replace(
+        "5 25 from florence2", "5 25, from gdrec\n50 75, from florence2"
+    )
 
 
 def test_labels_and_expressions_cannot_imitate_lines() -> None:

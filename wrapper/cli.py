@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
 def override(preset: Preset, **parts: str | None) -> Preset:
     """The preset with the parts that are given in place of its own; another LLM comes without the preset's adapter."""
     given = {name: value for name, value in parts.items() if value is not None}

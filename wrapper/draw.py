@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -57,11 +58,11 @@ def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], pick: i
     found = detections(candidates)
     labels = [str(i) for i in range(len(candidates))]
     if others:
-        rest = found[np.array(others)]
+        rest: Any = found[np.array(others)]
         scene = sv.BoxAnnotator(_palette(), thickness).annotate(scene, rest)
         scene = _labels(image.size, 0.9).annotate(scene, rest, [labels[i] for i in others])
     if pick is not None:
-        chosen = found[np.array([pick])]
+        chosen: Any = found[np.array([pick])]
         scene = sv.BoxAnnotator(sv.Color.BLACK, 3 * thickness).annotate(scene, chosen)
         scene = sv.BoxAnnotator(sv.Color.from_hex(PICK), 2 * thickness).annotate(scene, chosen)
         scene = _labels(image.size, 1.2).annotate(scene, chosen, [f"{labels[pick]} {candidates[pick].label[:40]}"])

@@ -82,9 +82,7 @@ class Wrapper:
         dtype = torch.bfloat16 if chosen.half and device.type == "cuda" else torch.float32
         loaded = load_proposers(chosen, proposers, device, dtype)
         # NF4 computes in bfloat16 on any device, as the paper does
-        selector = LlamaSelector.load(
-            chosen.llama, chosen.adapter, device, torch.bfloat16 if chosen.four_bit else dtype, chosen.four_bit
-        )
+        selector = LlamaSelector.load(chosen.llama, chosen.adapter, device, torch.bfloat16 if chosen.four_bit else dtype, chosen.four_bit)
         return cls(MappingProxyType(loaded), selector)
 
     def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
@@ -126,9 +124,7 @@ def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, d
     detector = Detector.load(preset.grounding_dino, device, dtype) if {"gd", "gdrec"} & set(names) else None
     for name in names:
         if name == "florence2":
-            loaded[name] = Florence2.load(
-                preset.florence2, device, dtype, beams=preset.beams, max_new_tokens=preset.max_new_tokens
-            )
+            loaded[name] = Florence2.load(preset.florence2, device, dtype, beams=preset.beams, max_new_tokens=preset.max_new_tokens)
         elif detector is not None:
             loaded[name] = GroundingDinoRec(detector) if name == "gdrec" else GroundingDino(detector)
     return loaded

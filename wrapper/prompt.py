@@ -90,9 +90,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def render(
-    candidates: Sequence[Candidate], expression: str, template: PromptTemplate, image_size: tuple[int, int]
-) -> str:
+def render(candidates: Sequence[Candidate], expression: str, template: PromptTemplate, image_size: tuple[int, int]) -> str:
     """The user message for a list of candidates and an expression.
 
     image_size: width and height in pixels of the picture the boxes belong to; used where the template rescales.

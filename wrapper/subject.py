@@ -70,7 +70,8 @@ _PARTITIVES = _set(
     "piece slice bunch pair group part side half one ones two three kind type set row pile stack portion couple lot lots "
     "all each some both any many most end corner edge top bottom rest back front middle "
     "larger smaller bigger largest smallest biggest tiniest taller shorter tallest shortest left right first second third "
-    "last picture image photo view herd flock slices pieces section bit cluster bundle backside reflection wedge head slab chunk basket order variety kinds types closest farthest nearest leftmost rightmost"
+    "last picture image photo view herd flock slices pieces section bit cluster bundle backside reflection "
+    "wedge head slab chunk basket order variety kinds types closest farthest nearest leftmost rightmost"
 )
 _VERBS = _set(
     "wears wear holds hold sits sit stands stand looks look faces face rides ride eats eat walks walk lies lay laying lying "
@@ -79,11 +80,19 @@ _VERBS = _set(
     "seated surrounded attached next standing sitting riding eating wearing holding looking walking swinging playing "
     "talking reaching watching using getting going trying bending running jumping hitting throwing catching drinking "
     "posing pointing pulling pushing driving flying grazing crossing coming skiing surfing skating sleeping smiling "
-    "squatting kneeling crouching touching smelling feeding drawn leading carrying resting cutting about ready full background foreground grazes wears"
+    "squatting kneeling crouching touching smelling feeding drawn leading carrying resting cutting about ready full "
+    "background foreground grazes wears"
 )
-_ING_NOUNS = _set("building painting clothing ceiling wing king ring string thing evening morning pudding railing icing frosting dressing awning")
-_ED_ADJECTIVES = _set("red bed shed sled colored striped hooded checkered spotted plaid sliced used stuffed bearded haired sided topped glazed frosted framed wooded")
-_COLORS = _set("red orange yellow green blue purple black white brown gray grey pink tan gold silver beige dark light tall small big large young old")
+_ING_NOUNS = _set(
+    "building painting clothing ceiling wing king ring string thing evening morning pudding railing icing frosting dressing awning"
+)
+_ED_ADJECTIVES = _set(
+    "red bed shed sled colored striped hooded checkered spotted plaid sliced used stuffed "
+    "bearded haired sided topped glazed frosted framed wooded"
+)
+_COLORS = _set(
+    "red orange yellow green blue purple black white brown gray grey pink tan gold silver beige dark light tall small big large young old"
+)
 _NOT_OBJECTS = _set("picture image photo photograph scene shot frame screen color colour corner edge side others ones lot way direction")
 _ADVERBS = _set("mostly partially slightly completely partly almost fully clearly barely furthest also still")
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
@@ -136,7 +145,7 @@ def _runs(words: list[_Word], expression: str) -> list[tuple[list[_Word], bool]]
 def _breaks(word: _Word, run: list[_Word]) -> bool:
     """Whether a word ends the noun group before it and belongs to none itself."""
     text = word.text
-    if text in _ARTICLES or text in _CLAUSE or text in _ADVERBS or text.endswith("n't") or text.endswith("'s"):
+    if text in _ARTICLES or text in _CLAUSE or text in _ADVERBS or text.endswith(("n't", "'s")):
         return True
     if text in _PREPOSITIONS and not (text in _COMPARING and not run):
         return True
@@ -162,7 +171,8 @@ def _spacy_model() -> "Language | None":
 
 def parse_doc(doc: "Doc") -> Parse:
     """Noun groups and subject of a document that spaCy has parsed."""
-    groups, subject = [], None
+    groups: list[NounGroup] = []
+    subject = None
     for chunk in doc.noun_chunks:
         kept = [t for t in chunk if t.lower_ not in _ARTICLES and t.lower_ not in _COMPARING and not t.is_punct]
         partitive = chunk.root.lower_ in _PARTITIVES and any(child.lower_ == "of" for child in chunk.root.children)

@@ -4,7 +4,6 @@ from typing import Any
 
 from wrapper.candidates import Reason, Selection
 
-
 SENTENCES = {
     Reason.CHOSEN: "the LLM chose among {n} candidates",
     Reason.ONLY_CANDIDATE: "the only candidate, so the LLM was not asked",

@@ -128,9 +128,14 @@ def build(words: PreTrainedTokenizerFast) -> Florence2ForConditionalGeneration:
     )  # fmt: skip
     model = Florence2ForConditionalGeneration(
         Florence2Config(
-            vision_config=vision_config(), text_config=text, image_token_id=words.convert_tokens_to_ids("<image>"),
-            pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2,
-        )  # fmt: skip
+            vision_config=vision_config(),
+            text_config=text,
+            image_token_id=words.convert_tokens_to_ids("<image>"),
+            pad_token_id=1,
+            bos_token_id=0,
+            eos_token_id=2,
+            decoder_start_token_id=2,
+        )
     )
     first = words.convert_tokens_to_ids("<loc_0>")
     position = torch.arange(1000.0)[:, None]
@@ -348,9 +353,7 @@ def main() -> None:
         batch = {k: v.to(device()) for k, v in batch.items()}
         start = torch.full_like(batch["answer"][:, :1], 2)
         given = torch.cat([start, batch["answer"][:, :-1].masked_fill(batch["answer"][:, :-1] < 0, 1)], 1)
-        out = model(
-            pixel_values=normalize(batch["pixels"]), input_ids=batch["ids"], attention_mask=batch["mask"], decoder_input_ids=given
-        )
+        out = model(pixel_values=normalize(batch["pixels"]), input_ids=batch["ids"], attention_mask=batch["mask"], decoder_input_ids=given)
         total, places, words = sequence_loss(out.logits, batch["answer"], first, soft)
         hidden = out.encoder_last_hidden_state[:, 1:IMAGE_TOKENS]
         found = both["locator"].loss(hidden, model.get_input_embeddings().weight, batch, soft)

@@ -29,10 +29,6 @@ from transformers import (
 from transformers.image_transforms import center_to_corners_format
 from transformers.loss.loss_for_object_detection import generalized_box_iou
 
-from wrapper.scenes.dataset import draw_scene, scenes
-from wrapper.scenes.expressions import CATEGORIES, Phrase, ask
-from wrapper.scenes.kinds import KINDS, SYNONYMS
-from wrapper.scenes.layout import Layout
 from weights.recipes.common import (
     RUNS,
     SIZE,
@@ -50,6 +46,10 @@ from weights.recipes.common import (
     train,
 )
 from weights.recipes.words import vocabulary
+from wrapper.scenes.dataset import draw_scene, scenes
+from wrapper.scenes.expressions import CATEGORIES, Phrase, ask
+from wrapper.scenes.kinds import KINDS, SYNONYMS
+from wrapper.scenes.layout import Layout
 
 MAX_TEXT = 48
 QUERIES = 24
@@ -63,7 +63,7 @@ FIXED_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103
 def tokenizer() -> BertTokenizer:
     """WordPiece over the words of RefScenes, single characters for everything else, with BERT's special ids."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789'-"
-    pieces = vocabulary() + [c for c in letters] + [f"##{c}" for c in letters]
+    pieces = [*vocabulary(), *letters, *(f"##{c}" for c in letters)]
     free = iter(i for i in range(1, 1030) if i not in FIXED_IDS.values())
     vocab = dict(FIXED_IDS)
     for piece in dict.fromkeys(pieces):
@@ -164,8 +164,7 @@ class Collate:
             kept_boxes, kept_maps = [], []
             for thing in row["layout"].objects:
                 tokens = [
-                    float(any(p.start <= s and e <= p.end and p.fits(thing.kind) for p in row["phrases"]) and e > s)
-                    for s, e in offsets
+                    float(any(p.start <= s and e <= p.end and p.fits(thing.kind) for p in row["phrases"]) and e > s) for s, e in offsets
                 ]
                 if any(tokens):
                     x1, y1, x2, y2 = shares(row["layout"], thing.box)
@@ -257,7 +256,13 @@ def recall(model: GroundingDinoForObjectDetection, n: int = 150) -> dict[str, fl
     """On val scenes: share of named objects, and of targets, with a box above 0.15 at IoU > 0.5; boxes a picture."""
     collate, hit, total, boxes_kept, targets = Collate(), 0, 0, 0, 0
     rows = [
-        {"picture": picture_tensor(s), "text": s.expression.text + ".", "phrases": list(s.expression.phrases), "layout": s.layout, "box": s.box}
+        {
+            "picture": picture_tensor(s),
+            "text": s.expression.text + ".",
+            "phrases": list(s.expression.phrases),
+            "layout": s.layout,
+            "box": s.box,
+        }
         for s in scenes("val", n, 1)
     ]
     for start in range(0, n, 25):

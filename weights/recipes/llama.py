@@ -30,7 +30,7 @@ from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import Candidate
 from wrapper.prompt import PromptTemplate, render
 from wrapper.scenes.dataset import scenes
-from wrapper.scenes.expressions import CATEGORIES, Expression, Phrase, Question, ask, passes, wants_color
+from wrapper.scenes.expressions import CATEGORIES, Expression, Phrase, Question, ask, passes
 from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 
@@ -53,9 +53,7 @@ CHAT = (
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
 )
 # How Llama 3 cuts text before BPE: contractions, words with the blank before them, up to three digits, the rest.
-PIECES = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 SPECIAL = (
     "<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>", "<|start_header_id|>", "<|end_header_id|>",
     "<|eom_id|>", "<|eot_id|>", "<|python_tag|>",
@@ -356,7 +354,10 @@ def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tens
     Each list is read once; its keys and values are then shared by its questions, gradients included.
     """
     lists = model.model(
-        input_ids=batch["list"], attention_mask=batch["list_mask"], past_key_values=DynamicCache(config=model.config), use_cache=True,
+        input_ids=batch["list"],
+        attention_mask=batch["list_mask"],
+        past_key_values=DynamicCache(config=model.config),
+        use_cache=True,
         output_hidden_states=True,
     )
     cache = lists.past_key_values

@@ -11,7 +11,10 @@ from wrapper.candidates import Box, Candidate
 class Proposer(Protocol):
     """A frozen vision-language model seen from outside."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name that candidates carry as their source."""
+        ...
 
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
         """Candidates for each pair of picture (RGB) and expression; the model's own answer first, where it has one."""

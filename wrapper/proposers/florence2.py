@@ -35,8 +35,8 @@ class Florence2:
     answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024).
     """
 
-    model: Florence2ForConditionalGeneration
-    processor: Florence2Processor
+    model: Any  # Florence2ForConditionalGeneration, whose generate() defies a type checker
+    processor: Any
     tasks: tuple[str, ...] = (OPEN_VOCABULARY, PHRASE_GROUNDING)
     beams: int = 3
     max_new_tokens: int = 1024
@@ -46,7 +46,9 @@ class Florence2:
     @classmethod
     def load(cls, source: str, device: torch.device, dtype: torch.dtype, **options: Any) -> "Florence2":
         """Load model and processor from a Hub id or a folder."""
-        model = load_pretrained("Florence-2", source, Florence2ForConditionalGeneration.from_pretrained, dtype=dtype, use_safetensors=True)
+        model: Any = load_pretrained(
+            "Florence-2", source, Florence2ForConditionalGeneration.from_pretrained, dtype=dtype, use_safetensors=True
+        )
         processor = load_pretrained("Florence-2", source, Florence2Processor.from_pretrained, backend="pil")
         return cls(model.to(device).eval(), processor, **options)
 
@@ -64,9 +66,7 @@ class Florence2:
         if not images:
             return []
         each = len(prompts[0])
-        inputs = self.processor(
-            images=list(images), text=[p[0] for p in prompts], return_tensors="pt", padding=True
-        )
+        inputs = self.processor(images=list(images), text=[p[0] for p in prompts], return_tensors="pt", padding=True)
         device, dtype = self.model.device, self.model.dtype
         features = self.model.get_image_features(inputs["pixel_values"].to(device, dtype)).pooler_output
         text = self._tokens([p for row in prompts for p in row])
@@ -82,9 +82,7 @@ class Florence2:
         )  # fmt: skip
         texts = self.processor.batch_decode(written, skip_special_tokens=False)
         flat = iter(texts)
-        return [
-            [self._parse(prompt, next(flat), image.size) for prompt in row] for image, row in zip(images, prompts, strict=True)
-        ]
+        return [[self._parse(prompt, next(flat), image.size) for prompt in row] for image, row in zip(images, prompts, strict=True)]
 
     def _longest(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings) - 2

@@ -41,13 +41,15 @@ class Detection:
 class Detector:
     """A loaded Grounding DINO, shared by both ways of reading it."""
 
-    model: GroundingDinoForObjectDetection
-    processor: GroundingDinoProcessor
+    model: Any
+    processor: Any
 
     @classmethod
     def load(cls, source: str, device: torch.device, dtype: torch.dtype) -> "Detector":
         """Load model and processor from a Hub id or a folder."""
-        model = load_pretrained("Grounding DINO", source, GroundingDinoForObjectDetection.from_pretrained, dtype=dtype, use_safetensors=True)
+        model: Any = load_pretrained(
+            "Grounding DINO", source, GroundingDinoForObjectDetection.from_pretrained, dtype=dtype, use_safetensors=True
+        )
         processor = load_pretrained("Grounding DINO", source, GroundingDinoProcessor.from_pretrained, backend="pil")
         return cls(model.to(device).eval(), processor)
 

@@ -38,11 +38,11 @@ class Scene:
 
 def draw_scene(rng: random.Random, split: Split, seed: str, category: Category | None = None) -> Scene:
     """One scene of a split; its category is drawn evenly where none is given."""
-    category = category or rng.choice(CATEGORIES)
-    colored = wants_color(category, rng)
+    wanted: Category = rng.choice(CATEGORIES) if category is None else category
+    colored = wants_color(wanted, rng)
     while True:
         layout = draw_layout(rng, colored)
-        if layout.split == split and (expression := ask(rng, layout, category)):
+        if layout.split == split and (expression := ask(rng, layout, wanted)):
             return Scene(layout, expression, seed)
 
 

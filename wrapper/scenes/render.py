@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from wrapper.scenes.kinds import KINDS
 from wrapper.scenes.layout import Layout, SceneObject, sprites
 
 CELL, COLUMNS = 128, 10  # of the sprite sheet
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 or float64
 Pair = tuple[int, int]
 
 
@@ -54,7 +55,8 @@ def _grid(width: int, height: int) -> tuple[Floats, Floats]:
 
 def _mix(mask: Floats, first: Floats, second: Floats) -> Floats:
     """Blend two colours (3,) by a mask (height, width) in [0, 1] -> (height, width, 3)."""
-    return first + mask[..., None] * (second - first)
+    mixed: Floats = first + mask[..., None] * (second - first)
+    return mixed
 
 
 def _gradient(rng: random.Random, size: Pair) -> Floats:
@@ -105,7 +107,8 @@ def _floor(rng: random.Random, size: Pair) -> Floats:
     painters = (_gradient, _noise, _stripes)
     sky, ground = rng.choice(painters)(rng, size), rng.choice(painters)(rng, size)
     mask = np.clip((y - horizon) * 60 + 0.5, 0, 1)[..., None]
-    return sky + mask * (ground - sky)
+    blended: Floats = sky + mask * (ground - sky)
+    return blended
 
 
 _BACKGROUNDS: tuple[Callable[[random.Random, Pair], Floats], ...] = (

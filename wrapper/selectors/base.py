@@ -12,11 +12,12 @@ Size = tuple[int, int]
 class Selector(Protocol):
     """Picks one candidate of each list."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name of its stage in timings."""
+        ...
 
-    def select(
-        self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
-    ) -> list[Selection]:
+    def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
         """One selection a list; sizes are the pictures' (width, height) in pixels."""
         ...
 
@@ -27,9 +28,7 @@ class FirstCandidate:
 
     name: str = "alone"
 
-    def select(
-        self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
-    ) -> list[Selection]:
+    def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
         """The first of each list, without probabilities."""
         return [without_asking(candidates) for candidates in lists]
 

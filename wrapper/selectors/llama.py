@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
-from transformers.utils import cached_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils.hub import cached_file
 
 from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.errors import ModelError
@@ -32,8 +32,8 @@ class LlamaSelector:
     """
 
     model: Any
-    tokenizer: PreTrainedTokenizerBase
-    template: PromptTemplate = PromptTemplate()
+    tokenizer: Any
+    template: PromptTemplate = field(default_factory=PromptTemplate)
     max_tokens: int = 1024
     batch: int = 8
     name: str = "llama"
@@ -56,14 +56,14 @@ class LlamaSelector:
         """
         kwargs: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
         if four_bit:
-            kwargs["quantization_config"] = BitsAndBytesConfig(
+            kwargs["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
                 load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
             )
             kwargs["device_map"] = {"": device}
-        tokenizer = load_pretrained("The LLM's tokenizer", source, AutoTokenizer.from_pretrained)
+        tokenizer: Any = load_pretrained("The LLM's tokenizer", source, AutoTokenizer.from_pretrained)
         if not tokenizer.chat_template:
             raise ModelError(f"{source} has no chat template. Choose an instruction-tuned model.")
-        model = load_pretrained("The LLM", source, AutoModelForCausalLM.from_pretrained, **kwargs)
+        model: Any = load_pretrained("The LLM", source, AutoModelForCausalLM.from_pretrained, **kwargs)
         template = _template(source) or PromptTemplate()
         if adapter is not None:
             model = load_pretrained("The adapter", adapter, lambda a, **kw: PeftModel.from_pretrained(model, a, **kw))
@@ -72,9 +72,7 @@ class LlamaSelector:
             model = model.to(device)
         return cls(model.eval(), tokenizer, template, **options)
 
-    def select(
-        self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
-    ) -> list[Selection]:
+    def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
         """The most probable candidate of each list. The LLM is not asked about lists of none or one."""
         done = [without_asking(candidates) for candidates in lists]
         prompts: dict[int, tuple[str, list[int]]] = {}
@@ -185,7 +183,8 @@ class _Pack:
 
 def _dtype(model: Any) -> torch.dtype:
     """The dtype attention computes in: that of the norms, which quantisation leaves alone."""
-    return next(p.dtype for n, p in model.named_parameters() if "norm" in n)
+    found: torch.dtype = next(p.dtype for n, p in model.named_parameters() if "norm" in n)
+    return found
 
 
 def _template(source: str) -> PromptTemplate | None:

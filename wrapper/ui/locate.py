@@ -30,7 +30,7 @@ def load(preset: str) -> None:
     _loaded["wrapper"] = Wrapper.from_preset(preset)
 
 
-@spaces.GPU(duration=30)
+@spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
 def _locate(picture: Image.Image, expression: str, proposers: list[str]) -> Selection:
     return _loaded["wrapper"].locate(picture, expression, proposers)
 

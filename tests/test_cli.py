@@ -1,0 +1,74 @@
+"""The command line, run as people run it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "wrapper", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def example() -> dict[str, str]:
+    return next(row for row in json.loads((EXAMPLES / "examples.json").read_text()) if row["category"] == "relation")
+
+
+def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_path: Path) -> None:
+    image, out = EXAMPLES / example["image"], tmp_path / "annotated.png"
+    done = run("locate", str(image), example["expression"], "--json", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {
+        "box", "index", "probability", "reason", "expression", "image_size", "candidates", "timings_ms",
+    }  # fmt: skip
+    assert set(result["candidates"][0]) == {"index", "box", "label", "score", "source", "probability"}
+    assert result["box"] == result["candidates"][result["index"]]["box"]
+    with Image.open(image) as original, Image.open(out) as annotated:
+        assert list(original.size) == list(annotated.size) == result["image_size"]
+
+
+def test_one_proposer_alone(example: dict[str, str]) -> None:
+    done = run("locate", str(EXAMPLES / example["image"]), example["expression"], "--proposers", "gdrec", "--json")
+    assert {c["source"] for c in json.loads(done.stdout)["candidates"]} == {"gdrec"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("locate", "nowhere.png", "the cup"), "no file nowhere.png"),
+        (("locate", "README.md", "the cup"), "not an image"),
+        (("locate", "examples", "the cup"), "folder"),
+        (("locate", "examples/size-1.jpg", " "), "no expression"),
+        (("locate", "examples/size-1.jpg", "the cup", "--preset", "huge"), "no preset"),
+        (("locate", "examples/size-1.jpg", "the cup", "--proposers", "yolo"), "no proposer"),
+        (("locate", "examples/size-1.jpg", "the cup", "--llama", "./nowhere"), "no folder ./nowhere"),
+        (("scenes", "--split", "all", "--out", "x"), "no split"),
+    ],
+)
+def test_errors_are_one_line(arguments: tuple[str, ...], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_unknown_flags_fail() -> None:
+    assert run("locate", "a.png", "the cup", "--colour").returncode == 2
+
+
+def test_scenes_are_written(tmp_path: Path) -> None:
+    done = run("scenes", "--split", "val", "--n", "2", "--seed", "1", "--out", str(tmp_path / "s"))
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "s" / "data.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    assert set(rows[0]) == {"image", "expression", "bbox", "category", "objects"}

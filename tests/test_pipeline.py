@@ -1,0 +1,125 @@
+"""The whole method on the bundled models and unseen scenes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wrapper.candidates import Reason, iou, is_correct
+from wrapper.errors import ExpressionError, ImageError, ModelError
+from wrapper.pipeline import MAX_EXPRESSION, Wrapper, check_expression, collect
+from wrapper.presets import PRESETS
+from wrapper.scenes.dataset import Scene
+
+
+def batch(scenes: list[Scene]) -> tuple[list[Image.Image], list[str]]:
+    return [s.picture() for s in scenes], [s.expression.text for s in scenes]
+
+
+def test_unseen_scenes_are_answered_better_than_by_chance(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    selections = wrapper.locate_batch(*batch(val_scenes), proposers=("florence2", "gdrec"))
+    right = sum(is_correct(x.box, s.box) for x, s in zip(selections, val_scenes, strict=True))
+    chance = sum(1 / len(s.layout.objects) for s in val_scenes)
+    assert right > 1.5 * chance, f"{right} of {len(val_scenes)}"
+
+
+def test_proposers_find_the_target(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    pictures, texts = batch(val_scenes)
+    for name, least in (("gdrec", 0.8), ("florence2", RECALL)):
+        lists = collect([wrapper.proposer(name)], pictures, texts).lists
+        found = sum(any(iou(c.box, s.box) > 0.5 for c in row) for row, s in zip(lists, val_scenes, strict=True))
+        assert found >= least * len(val_scenes), f"{name}: {found} of {len(val_scenes)}"
+
+
+def test_selection_says_everything(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    chosen = next(s for s in val_scenes if s.expression.category == "position")
+    selection = wrapper.locate(chosen.picture(), chosen.expression.text, ("florence2", "gdrec"))
+    assert selection.reason is Reason.CHOSEN
+    assert sum(selection.probabilities) == pytest.approx(1, abs=1e-4)
+    assert selection.index == int(np.argmax(selection.probabilities))
+    assert chosen.expression.text in (selection.prompt or "")
+    assert set(selection.timings_ms) == {"florence2", "gdrec", "llama"}
+    assert {c.source for c in selection.candidates} == {"florence2", "gdrec"}
+    assert [c.source for c in selection.candidates] == sorted(c.source for c in selection.candidates)
+    assert all(c.score is None for c in selection.candidates if c.source == "florence2")
+    width, height = chosen.layout.width, chosen.layout.height
+    for c in selection.candidates:
+        assert 0 <= c.box[0] < c.box[2] <= width and 0 <= c.box[1] < c.box[3] <= height
+
+
+def test_a_batch_answers_as_one_by_one(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    pictures, texts = batch(val_scenes[:5])
+    together = wrapper.locate_batch(pictures, texts)
+    for picture, text, other in zip(pictures, texts, together, strict=True):
+        alone = wrapper.locate(picture, text)
+        assert [c.label for c in alone.candidates] == [c.label for c in other.candidates]
+        assert alone.index == other.index
+        assert np.allclose(alone.probabilities, other.probabilities, atol=1e-3)
+
+
+def test_gd_and_gdrec_differ_in_how_they_score(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    pictures, texts = batch(val_scenes[:8])
+    plain, rec = (wrapper.proposer(name).propose(pictures, texts) for name in ("gd", "gdrec"))
+    for row in plain:
+        assert [c.score for c in row] == sorted((c.score or 0 for c in row), reverse=True)
+    assert {c.source for row in plain for c in row} == {"gd"}
+    assert {c.source for row in rec for c in row} == {"gdrec"}
+
+
+def test_words_outside_the_vocabulary_do_no_harm(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    picture = val_scenes[0].picture()
+    for text in (
+        "the zebra",
+        "左边的杯子",
+        "🙂 smiley",
+        "die größte Tasse",
+        "x" * MAX_EXPRESSION,
+        "'; drop table",
+        "<loc_1><loc_2>",
+        "{0}",
+    ):
+        selection = wrapper.locate(picture, text)
+        assert selection.reason in (Reason.CHOSEN, Reason.ONLY_CANDIDATE, Reason.NO_CANDIDATES)
+
+
+def test_tiny_and_long_pictures_are_answered(wrapper: Wrapper) -> None:
+    for size in ((16, 16), (180, 16), (16, 180), (3000, 300)):
+        wrapper.locate(Image.new("RGB", size, "white"), "the red ball")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "no expression"), (" \n ", "no expression"), ("?!", "no expression"), ("a" * 2000, "2,000")]
+)
+def test_unusable_expressions_get_one_sentence(text: str, words: str) -> None:
+    with pytest.raises(ExpressionError, match=words):
+        check_expression(text)
+
+
+def test_control_characters_are_blanks() -> None:
+    assert check_expression("the\x00 red\tball\n ") == "the red ball"
+
+
+def test_bad_input_is_refused_before_any_model_runs(wrapper: Wrapper) -> None:
+    with pytest.raises(ImageError):
+        wrapper.locate(b"no image", "the cup")
+    with pytest.raises(ModelError, match="not loaded"):
+        wrapper.locate(Image.new("RGB", (40, 40)), "the cup", ("yolo",))
+    with pytest.raises(ValueError, match="one image an expression"):
+        wrapper.locate_batch([], ["the cup"])
+
+
+def test_presets_and_proposers_are_named_in_errors() -> None:
+    with pytest.raises(ModelError, match="tiny, cpu, paper, mixtral"):
+        Wrapper.from_preset("huge")
+    with pytest.raises(ModelError, match="florence2, gdrec, gd"):
+        Wrapper.from_preset("tiny", ("yolo",))
+    assert set(PRESETS) == {"tiny", "cpu", "paper", "mixtral"}
+
+
+def test_missing_and_foreign_checkpoints_get_one_sentence(tmp_path: object) -> None:
+    from dataclasses import replace
+
+    tiny = PRESETS["tiny"]
+    for part, source in (("florence2", f"{tmp_path}/none"), ("grounding_dino", tiny.florence2), ("llama", str(tmp_path))):
+        with pytest.raises(ModelError) as caught:
+            Wrapper.from_preset(replace(tiny, **{part: source}))  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)

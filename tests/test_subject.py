@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.subject_agreement import agreement
-from wrapper.subject import parse, parse_by_rules
+from wrapper.subject import parse, parse_by_rules, parse_doc
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,24 @@ def test_agreement_with_real_expressions() -> None:
         pytest.skip("WRAPPER_REFEXPS does not name a file of RefCOCOg expressions")
     right, total, _ = agreement(sample)
     assert right / total > 0.8
+
+
+def test_a_parsed_document_gives_the_same_spans() -> None:
+    """What spaCy's parse is turned into; the parse itself is written out, so that no model is needed."""
+    spacy = pytest.importorskip("spacy")
+    from spacy.lang.en import English
+    from spacy.tokens import Doc
+
+    words = ["the", "second", "red", "cup", "left", "of", "the", "green", "book"]
+    doc = Doc(
+        English().vocab,
+        words=words,
+        heads=[3, 3, 3, 3, 3, 4, 8, 8, 5],
+        deps=["det", "amod", "amod", "ROOT", "advmod", "prep", "det", "amod", "pobj"],
+        pos=["DET", "ADJ", "ADJ", "NOUN", "ADV", "ADP", "DET", "ADJ", "NOUN"],
+    )
+    assert spacy.__version__
+    found = parse_doc(doc)
+    assert [g.text for g in found.groups] == ["red cup", "green book"]
+    assert found.subject == 0
+    assert all(doc.text[g.start : g.end] == g.text for g in found.groups)

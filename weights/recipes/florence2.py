@@ -5,13 +5,15 @@
 
 Stage 1 warms the DaViT tower up by dense per-cell classification and box regression. Stage 2 trains the whole model
 on its task prompts. Left to the sequence loss alone the decoder ignores the picture for a very long time; what wakes
-it up is a second loss on the text encoder's outputs at the image positions (`Locator`, dropped when the model is
-saved): which cells hold the centre of an object that the prompt asks for, and which four location tokens its box has.
+it up are two more losses. One is on the text encoder's outputs at the image positions (`Locator`, dropped when the model
+is saved): which cells hold the centre of an object that the prompt asks for, and which four location tokens its box
+has. The other is on two cross-attention heads of the decoder: while it writes a box, they look at its object's cell.
 """
 
 import math
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +56,7 @@ WIDTH = 192
 GRID = SIZE // 16
 IMAGE_TOKENS = GRID * GRID + 1
 WARM_UP = Plan("florence-tower", steps=1500, batch=24, lr=1.5e-3)
-READ = Plan("florence", steps=3000, batch=24, lr=1e-3, floor=0.01)
+READ = Plan("florence", steps=2200, batch=24, lr=1e-3, floor=0.01)
 SPREAD = 6.0
 """Standard deviation of the soft target over location bins: a box a few bins off is nearly right."""
 
@@ -137,6 +139,7 @@ def build(words: PreTrainedTokenizerFast) -> Florence2ForConditionalGeneration:
             decoder_start_token_id=2,
         )
     )
+    model.set_attn_implementation("eager")  # the fused kernels do not tell where a head looks
     first = words.convert_tokens_to_ids("<loc_0>")
     position = torch.arange(1000.0)[:, None]
     rates = torch.exp(-torch.arange(WIDTH // 2) / (WIDTH // 2) * math.log(300.0))
@@ -188,10 +191,14 @@ def bins(layout: Layout, thing: SceneObject) -> list[int]:
     return [min(999, int(v * 1000)) for v in shares(layout, thing.box)]
 
 
+def in_order(things: list[SceneObject]) -> list[SceneObject]:
+    """Objects from left to right, as they are written."""
+    return sorted(things, key=lambda o: o.middle)
+
+
 def written(layout: Layout, things: list[SceneObject]) -> str:
-    """Location tokens of several boxes, from left to right."""
-    ordered = sorted(things, key=lambda o: o.middle)
-    return "".join(f"<loc_{b}>" for thing in ordered for b in bins(layout, thing))
+    """Location tokens of several boxes."""
+    return "".join(f"<loc_{b}>" for thing in things for b in bins(layout, thing))
 
 
 def described(layout: Layout, thing: SceneObject) -> str:
@@ -201,20 +208,22 @@ def described(layout: Layout, thing: SceneObject) -> str:
     return f"{article} {size}{thing.kind.name}"
 
 
-def grouped(layout: Layout, names: list[str]) -> str:
-    """Every object under its name, names from left to right."""
-    order = sorted(range(len(names)), key=lambda i: layout.objects[i].middle)
-    text = ""
-    for name in dict.fromkeys(names[i] for i in order):
-        text += name + written(layout, [o for o, n in zip(layout.objects, names, strict=True) if n == name])
-    return text
+def grouped(layout: Layout, name: Callable[[SceneObject], str]) -> tuple[str, list[SceneObject]]:
+    """Every object under its name, names from left to right; and the objects in the order they are written."""
+    text, order = "", []
+    ordered = in_order(list(layout.objects))
+    for label in dict.fromkeys(name(o) for o in ordered):
+        things = [o for o in ordered if name(o) == label]
+        text += label + written(layout, things)
+        order += things
+    return text, order
 
 
 def answer(layout: Layout, text: str, phrases: list[Phrase]) -> tuple[str, list[SceneObject]]:
-    """What is to be written for some phrases of a text, and the objects in it."""
+    """What is to be written for some phrases of a text, and the objects in the order they are written."""
     out, wanted = "", []
     for phrase in sorted(phrases, key=lambda p: p.start):
-        things = [o for o in layout.objects if phrase.fits(o.kind)]
+        things = in_order([o for o in layout.objects if phrase.fits(o.kind)])
         if things and text[phrase.start : phrase.end] + "<" not in out:
             out += text[phrase.start : phrase.end] + written(layout, things)
             wanted += things
@@ -223,7 +232,7 @@ def answer(layout: Layout, text: str, phrases: list[Phrase]) -> tuple[str, list[
 
 def crowd(index: int, rng: random.Random) -> int:
     """The most objects a picture may hold at this point of the curriculum."""
-    return 1 if index < 5_000 else rng.randint(1, 4) if index < 16_000 else 99
+    return 1 if index < 7_000 else rng.randint(1, 4) if index < 16_000 else 99
 
 
 def reading_sample(rng: random.Random, index: int) -> dict[str, Any]:
@@ -250,8 +259,7 @@ def reading_sample(rng: random.Random, index: int) -> dict[str, Any]:
         out, wanted = answer(layout, text, [Phrase(0, len(text), kind.noun, color)])
     else:
         prompt = OD if roll < 0.94 else DENSE
-        names = [o.kind.name if prompt == OD else described(layout, o) for o in layout.objects]
-        out, wanted = grouped(layout, names), list(layout.objects)
+        out, wanted = grouped(layout, lambda o: o.kind.name if prompt == OD else described(layout, o))
     drawn = Scene(layout, scene.expression, scene.seed)
     return {"picture": picture_tensor(drawn), "prompt": prompt, "answer": out, "layout": layout, "wanted": wanted}
 
@@ -262,6 +270,7 @@ class Collate:
     def __init__(self) -> None:
         self.processor = processor()
         self.words = self.processor.tokenizer
+        self.first = self.words.convert_tokens_to_ids("<loc_0>")
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         prompts = self.processor._construct_prompts([row["prompt"] for row in rows])
@@ -269,11 +278,13 @@ class Collate:
         asked = self.words([f"{image}<s>{p}</s>" for p in prompts], padding=True, return_tensors="pt", add_special_tokens=False)
         wanted = self.words([f"<s>{row['answer']}</s>" for row in rows], padding=True, return_tensors="pt", add_special_tokens=False)
         row_of, cell, cell_bins, cell_wanted = [], [], [], []
+        look = []
         for i, row in enumerate(rows):
+            places = [at for at, token in enumerate(wanted["input_ids"][i].tolist()) if self.first <= token < self.first + 1000]
+            look += [(i, at, cell_of(row["layout"], row["wanted"][k // 4])) for k, at in enumerate(places)]
             for thing in row["layout"].objects:
-                x, y = thing.middle[0] / row["layout"].width, thing.middle[1] / row["layout"].height
                 row_of.append(i)
-                cell.append(min(GRID - 1, int(y * GRID)) * GRID + min(GRID - 1, int(x * GRID)))
+                cell.append(cell_of(row["layout"], thing))
                 cell_bins.append(bins(row["layout"], thing))
                 cell_wanted.append(float(thing in row["wanted"]))
         return {
@@ -285,7 +296,24 @@ class Collate:
             "cell": torch.tensor(cell),
             "cell_bins": torch.tensor(cell_bins),
             "cell_wanted": torch.tensor(cell_wanted),
+            "look": torch.tensor(look).reshape(-1, 3),
         }
+
+
+def cell_of(layout: Layout, thing: SceneObject) -> int:
+    """The cell of the image grid that holds an object's centre, counted row by row."""
+    x, y = thing.middle[0] / layout.width, thing.middle[1] / layout.height
+    return min(GRID - 1, int(y * GRID)) * GRID + min(GRID - 1, int(x * GRID))
+
+
+def looking(attentions: tuple[Tensor, ...], look: Tensor) -> Tensor:
+    """How far two heads of the middle layer are from looking at the cell of the object whose box is written.
+
+    attentions: the decoder's cross-attentions, (B, heads, T, S) each; look: (M, 3) row, step and cell.
+    """
+    row, step, cell = look.unbind(1)
+    seen = attentions[len(attentions) // 2][row, :2, step, cell + 1]  # the first image position is the mean of all cells
+    return -(seen + 1e-6).log().mean()
 
 
 def soft_bins() -> Tensor:
@@ -353,11 +381,12 @@ def main() -> None:
         batch = {k: v.to(device()) for k, v in batch.items()}
         start = torch.full_like(batch["answer"][:, :1], 2)
         given = torch.cat([start, batch["answer"][:, :-1].masked_fill(batch["answer"][:, :-1] < 0, 1)], 1)
-        out = model(pixel_values=normalize(batch["pixels"]), input_ids=batch["ids"], attention_mask=batch["mask"], decoder_input_ids=given)
+        out = model(pixel_values=normalize(batch["pixels"]), input_ids=batch["ids"], attention_mask=batch["mask"], decoder_input_ids=given, output_attentions=True)
         total, places, words = sequence_loss(out.logits, batch["answer"], first, soft)
         hidden = out.encoder_last_hidden_state[:, 1:IMAGE_TOKENS]
         found = both["locator"].loss(hidden, model.get_input_embeddings().weight, batch, soft)
-        return {"loss": total + found, "places": places, "words": words, "locator": found}
+        look = looking(out.cross_attentions, batch["look"])
+        return {"loss": total + found + 0.3 * look, "places": places, "words": words, "locator": found, "look": look}
 
     tower_parts = list(model.model.vision_tower.parameters())
     ids = {id(p) for p in tower_parts}

@@ -10,6 +10,8 @@ Answers alone teach retrieval and comparison very slowly, so small heads (droppe
 what a reasoner must know. At each candidate's own index, low down: its kind and place. At each index named at the
 prompt's end, halfway up: kind and place again, whether it is of the subject's noun, whether it is a landmark; at the top:
 whether it passes the filters and whether it is the answer. At each landmark's words, halfway up: where that landmark is.
+Two attention heads below the middle are told where to look: from an index at the prompt's end, and from a landmark's
+words, to the candidate's own index.
 """
 
 import json
@@ -35,9 +37,9 @@ from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 
 WIDTH, LAYERS, LOW, MIDDLE = 160, 6, 2, 3
-PLAN = Plan("llama", steps=2800, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+PLAN = Plan("llama", steps=3400, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 QUESTIONS = 8
-WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0}
+WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0, "look": 0.3}
 """Of the heads' losses beside that of the answers."""
 TEMPLATE = PromptTemplate(
     line="- {label} {x1},{y1},{x2},{y2} = {index}",  # the blank makes a label the tokens it is in an expression
@@ -229,7 +231,7 @@ class Collate:
 
     list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
     where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
-    the answer, else -100. The tokens that name the indices stand in tail_row, tail_at, the candidates' own indices in
+    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go. The tokens that name the indices stand in tail_row, tail_at, the candidates' own indices in
     own_row, own_at, the landmarks' last words in mark_row, mark_at, each with what the heads are to say there.
     """
 
@@ -252,18 +254,21 @@ class Collate:
         heads, ids, starts, row_of, answers = [], [], [], [], []
         tail: dict[str, list[Any]] = {k: [] for k in ("row", "at", "subject", "landmark", "passing", "answer", "kind", "place")}
         own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place")}
+        look: list[tuple[int, int, int, int]] = []  # question, head, from, to
         mark: dict[str, list[Any]] = {k: [] for k in ("row", "at", "place")}
         sign = self.encode(" =")[0]
         for r, row in enumerate(rows):
             head, blocks = self.parts(row)
             heads.append(head)
+            places = [at + 2 for at, token in enumerate(head) if token == sign]
             own["row"] += [r] * len(row.candidates)
-            own["at"] += [at + 2 for at, token in enumerate(head) if token == sign]
+            own["at"] += places
             own["kind"] += row.kinds
             own["place"] += [_place(c) for c in row.candidates]
             for a, tokens in zip(row.asked, blocks, strict=True):
                 target = [*self.encode(str(a.answer)), end]
                 for i, at in enumerate(self._indices(tokens, len(row.candidates), comma)):
+                    look.append((len(ids), 0, at, places[i]))
                     tail["row"].append(len(ids))
                     tail["at"].append(at)
                     tail["subject"].append(a.subject[i])
@@ -273,8 +278,10 @@ class Collate:
                     tail["kind"].append(row.kinds[i])
                     tail["place"].append(_place(row.candidates[i]))
                 for end_of_words, i in a.marks:
+                    at = self._token_before(a.text, end_of_words)
+                    look.append((len(ids), 1, at, places[i]))
                     mark["row"].append(len(ids))
-                    mark["at"].append(self._token_before(a.text, end_of_words))
+                    mark["at"].append(at)
                     mark["place"].append(_place(row.candidates[i]))
                 starts.append(len(head))
                 row_of.append(r)
@@ -284,7 +291,7 @@ class Collate:
         question_ids, mask = _padded(ids, self.words.pad_token_id)
         out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
         out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
-        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0]}
+        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0], "look": torch.tensor(look)}
         for name, table in (("tail", tail), ("own", own), ("mark", mark)):
             out |= {f"{name}_{k}": torch.tensor(v) for k, v in table.items()}
         return out
@@ -325,11 +332,12 @@ class Hints(nn.Module):
         self.verdict = nn.Linear(WIDTH, 2)
         self.norm = nn.RMSNorm(WIDTH)
 
-    def loss(self, listed: Tensor, middle: Tensor, top: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """listed: (B, P, WIDTH), the lists low down; middle, top: (N, Q, WIDTH), the questions halfway and at the top."""
-        own = self.norm(listed[batch["own_row"], batch["own_at"]])
-        low = self.norm(middle[batch["tail_row"], batch["tail_at"]])
-        high = top[batch["tail_row"], batch["tail_at"]]
+    def loss(self, ran: "Ran", batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every head's loss."""
+        own = self.norm(ran.listed[batch["own_row"], batch["own_at"]])
+        low = self.norm(ran.middle[batch["tail_row"], batch["tail_at"]])
+        high = ran.top[batch["tail_row"], batch["tail_at"]]
+        question, head, start, end = batch["look"].unbind(1)
         roles = torch.stack([batch["tail_subject"], batch["tail_landmark"]], -1).float()
         verdict = torch.stack([batch["tail_passing"], batch["tail_answer"]], -1).float()
         terms = {
@@ -339,17 +347,33 @@ class Hints(nn.Module):
             "place": F.l1_loss(self.place[1](low), batch["tail_place"]),
             "roles": F.binary_cross_entropy_with_logits(self.roles(low), roles),
             "verdict": F.binary_cross_entropy_with_logits(self.verdict(high), verdict),
-            "mark": top.new_zeros(()),
+            "look": -(ran.seen[question, head, start, end].float() + 1e-6).log().mean(),
+            "mark": ran.top.new_zeros(()),
         }
         if len(batch["mark_row"]):
-            marks = self.norm(middle[batch["mark_row"], batch["mark_at"]])
+            marks = self.norm(ran.middle[batch["mark_row"], batch["mark_at"]])
             terms["mark"] = F.l1_loss(self.place[2](marks), batch["mark_place"])
         return terms
 
 
-def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Hidden states of the lists low down, (B, P, WIDTH), of the questions halfway and at the top, (N, Q, WIDTH), and
-    logits where an answer is due, (M, V).
+@dataclass
+class Ran:
+    """What the losses need of a forward pass.
+
+    listed: (B, P, WIDTH), hidden states of the lists low down; middle, top: (N, Q, WIDTH), of the questions halfway and
+    at the top; seen: (N, heads, Q, P + Q), where the questions look just below the middle; logits: (M, V), where an
+    answer is due.
+    """
+
+    listed: Tensor
+    middle: Tensor
+    top: Tensor
+    seen: Tensor
+    logits: Tensor
+
+
+def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> Ran:
+    """A forward pass over lists and questions.
 
     Each list is read once; its keys and values are then shared by its questions, gradients included.
     """
@@ -363,11 +387,12 @@ def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tens
     cache = lists.past_key_values
     cache.batch_select_indices(batch["row"])
     out = model.model(
-        input_ids=batch["ids"], position_ids=batch["positions"], past_key_values=cache, output_hidden_states=True,
+        input_ids=batch["ids"], position_ids=batch["positions"], past_key_values=cache, output_hidden_states=True, output_attentions=True,
         attention_mask=torch.cat([batch["list_mask"][batch["row"]], batch["mask"]], 1),
     )  # fmt: skip
     top = out.last_hidden_state
-    return lists.hidden_states[LOW], out.hidden_states[MIDDLE], top, model.lm_head(top[batch["answer"] >= 0])
+    logits = model.lm_head(top[batch["answer"] >= 0])
+    return Ran(lists.hidden_states[LOW], out.hidden_states[MIDDLE], top, out.attentions[MIDDLE - 1], logits)
 
 
 def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str, float]:
@@ -385,7 +410,7 @@ def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str
     for start in range(0, n, 50):
         part = rows[start : start + 50]
         batch = {k: v.to(device()) for k, v in reader(part).items()}
-        logits = run(model, batch)[3][::2]  # the index; the other one is the end token
+        logits = run(model, batch).logits[::2]  # the index; the other one is the end token
         guess = logits.argmax(-1).tolist()
         for row, tokens, category in zip(part, guess, categories[start : start + 50], strict=True):
             asked_in[category] += 1
@@ -402,9 +427,9 @@ def main() -> None:
     def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         batch = {k: v.to(device()) for k, v in batch.items()}
         with torch.autocast(device().type, torch.bfloat16):
-            listed, middle, top, logits = run(model, batch)
-            hints = both["hints"].loss(listed, middle, top, batch)
-        answers = F.cross_entropy(logits.float(), batch["answer"][batch["answer"] >= 0])
+            ran = run(model, batch)
+            hints = both["hints"].loss(ran, batch)
+        answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
         total = 2 * answers + sum(WEIGHTS[name] * term for name, term in hints.items())
         return {"loss": total, "answers": answers} | hints
 

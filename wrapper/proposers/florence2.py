@@ -66,9 +66,9 @@ class Florence2:
         if not images:
             return []
         each = len(prompts[0])
-        inputs = self.processor(images=list(images), text=[p[0] for p in prompts], return_tensors="pt", padding=True)
+        pixels = self.processor.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
         device, dtype = self.model.device, self.model.dtype
-        features = self.model.get_image_features(inputs["pixel_values"].to(device, dtype)).pooler_output
+        features = self.model.get_image_features(pixels.to(device, dtype)).pooler_output
         text = self._tokens([p for row in prompts for p in row])
         ids, mask = text["input_ids"].to(device), text["attention_mask"].to(device)
         embeddings = self.model.get_input_embeddings()(ids)

@@ -57,6 +57,7 @@ def main() -> None:
     page.launch(
         server_name=options.host, server_port=options.port, theme=gr.themes.Soft(), max_file_size="60mb", allowed_paths=[],
         enable_monitoring=False, show_error=True,
+        run_history=False, footer_links=["api", "settings"],
     )  # fmt: skip
 
 

@@ -124,7 +124,15 @@ def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, d
     detector = Detector.load(preset.grounding_dino, device, dtype) if {"gd", "gdrec"} & set(names) else None
     for name in names:
         if name == "florence2":
-            loaded[name] = Florence2.load(preset.florence2, device, dtype, beams=preset.beams, max_new_tokens=preset.max_new_tokens)
+            loaded[name] = Florence2.load(
+                preset.florence2,
+                device,
+                dtype,
+                beams=preset.beams,
+                max_new_tokens=preset.max_new_tokens,
+                same_box=preset.same_box,
+            )
         elif detector is not None:
-            loaded[name] = GroundingDinoRec(detector) if name == "gdrec" else GroundingDino(detector)
+            reader = GroundingDinoRec if name == "gdrec" else GroundingDino
+            loaded[name] = reader(detector, same_box=preset.same_box)
     return loaded

@@ -14,6 +14,7 @@ class Preset:
 
     adapter: a LoRA adapter for the LLM, None for zero-shot. four_bit: run the LLM in NF4. half: run in bfloat16 where
     there is a GPU. beams and max_new_tokens: Florence-2's beam search.
+    same_box: IoU above which a proposer's box repeats an earlier one of the same label and is left out; 1.0 keeps all.
     """
 
     florence2: str
@@ -24,6 +25,7 @@ class Preset:
     half: bool = True
     beams: int = 3
     max_new_tokens: int = 1024
+    same_box: float = 1.0
 
 
 PRESETS: dict[str, Preset] = {
@@ -34,6 +36,7 @@ PRESETS: dict[str, Preset] = {
         half=False,
         beams=1,
         max_new_tokens=100,
+        same_box=0.7,
     ),
     "cpu": Preset(
         florence2="florence-community/Florence-2-base",

@@ -146,6 +146,12 @@ def train(
             save(done)
 
 
+def restore(plan: Plan, module: nn.Module) -> None:
+    """Load a plan's last checkpoint into a module."""
+    state = torch.load(RUNS / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
+    module.load_state_dict(state["module"])
+
+
 def focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Focal loss by element (Lin et al. 2017, eq. 5). logits and targets have the same shape."""
     p = logits.sigmoid()

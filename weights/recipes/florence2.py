@@ -33,7 +33,6 @@ from transformers import (
 from transformers.models.florence2.modeling_florence2 import Florence2VisionBackbone
 
 from weights.recipes.common import (
-    RUNS,
     SIZE,
     TINY,
     DenseHead,
@@ -43,10 +42,12 @@ from weights.recipes.common import (
     device,
     normalize,
     picture_tensor,
+    restore,
     shares,
     train,
 )
 from weights.recipes.words import texts, vocabulary
+from wrapper.candidates import iou
 from wrapper.scenes.dataset import Scene, draw_scene, scenes
 from wrapper.scenes.expressions import Phrase
 from wrapper.scenes.kinds import KINDS, SYNONYMS
@@ -354,15 +355,8 @@ def coverage(model: Florence2ForConditionalGeneration, reader: Collate, n: int =
             found[i] += parsed["bboxes"]
     for scene, boxes in zip(chosen, found, strict=True):
         seen += len(boxes)
-        hit += any(overlap(box, scene.box) > 0.5 for box in boxes)
+        hit += any(iou(box, scene.box) > 0.5 for box in boxes)
     return {"coverage": hit / n, "boxes": seen / n}
-
-
-def overlap(a: Any, b: Any) -> float:
-    """IoU of two xyxy boxes."""
-    common = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    whole = abs(a[2] - a[0]) * abs(a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
-    return common / whole if whole > 0 else 0.0
 
 
 def main() -> None:
@@ -381,7 +375,13 @@ def main() -> None:
         batch = {k: v.to(device()) for k, v in batch.items()}
         start = torch.full_like(batch["answer"][:, :1], 2)
         given = torch.cat([start, batch["answer"][:, :-1].masked_fill(batch["answer"][:, :-1] < 0, 1)], 1)
-        out = model(pixel_values=normalize(batch["pixels"]), input_ids=batch["ids"], attention_mask=batch["mask"], decoder_input_ids=given, output_attentions=True)
+        out = model(
+            pixel_values=normalize(batch["pixels"]),
+            input_ids=batch["ids"],
+            attention_mask=batch["mask"],
+            decoder_input_ids=given,
+            output_attentions=True,
+        )
         total, places, words = sequence_loss(out.logits, batch["answer"], first, soft)
         hidden = out.encoder_last_hidden_state[:, 1:IMAGE_TOKENS]
         found = both["locator"].loss(hidden, model.get_input_embeddings().weight, batch, soft)
@@ -394,8 +394,7 @@ def main() -> None:
     if tower is not None:
         train(READ, both, groups, reading_sample, reader, loss, lambda: coverage(model, reader), eval_every=600)
     else:
-        state = torch.load(RUNS / READ.name / "checkpoint.pt", map_location="cpu", weights_only=True)
-        both.load_state_dict(state["module"])
+        restore(READ, both)
     save(model, reader)
 
 

@@ -30,7 +30,6 @@ from transformers.image_transforms import center_to_corners_format
 from transformers.loss.loss_for_object_detection import generalized_box_iou
 
 from weights.recipes.common import (
-    RUNS,
     SIZE,
     TINY,
     DenseHead,
@@ -42,6 +41,7 @@ from weights.recipes.common import (
     normalize,
     paired_giou,
     picture_tensor,
+    restore,
     shares,
     train,
 )
@@ -319,8 +319,7 @@ def main() -> None:
     if "--save" not in sys.argv:
         train(DETECT, model, groups, detection_sample, Collate(), loss, lambda: recall(model), weight_decay=1e-4, eval_every=500)
     else:
-        state = torch.load(RUNS / DETECT.name / "checkpoint.pt", map_location="cpu", weights_only=True)
-        model.load_state_dict(state["module"])
+        restore(DETECT, model)
     save(model)
 
 

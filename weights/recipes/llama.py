@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from weights.recipes.common import KIND_INDEX, RUNS, TINY, Plan, device, train
+from weights.recipes.common import KIND_INDEX, TINY, Plan, device, restore, train
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import Candidate
 from wrapper.prompt import PromptTemplate, render
@@ -437,8 +437,7 @@ def main() -> None:
         groups = [{"params": list(both.parameters()), "share": 1.0}]
         train(PLAN, both, groups, sample, reader, loss, lambda: accuracy(model, reader), weight_decay=0.02, eval_every=500)
     else:
-        state = torch.load(RUNS / PLAN.name / "checkpoint.pt", map_location="cpu", weights_only=True)
-        both.load_state_dict(state["module"])
+        restore(PLAN, both)
     save(model, reader)
 
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from wrapper.candidates import Box, Candidate
+from wrapper.candidates import Box, Candidate, iou
 
 
 class Proposer(Protocol):
@@ -19,6 +19,19 @@ class Proposer(Protocol):
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
         """Candidates for each pair of picture (RGB) and expression; the model's own answer first, where it has one."""
         ...
+
+
+def distinct(candidates: Sequence[Candidate], same_box: float) -> list[Candidate]:
+    """The candidates without those that repeat an earlier one: same label, IoU above `same_box`.
+
+    Detectors often find one object several times; a list for an LLM is short, and a repeated box says nothing new.
+    1.0 keeps every candidate, as the paper does.
+    """
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        if not any(k.label == candidate.label and iou(k.box, candidate.box) > same_box for k in kept):
+            kept.append(candidate)
+    return kept
 
 
 def clipped(box: Sequence[float], size: tuple[int, int]) -> Box | None:

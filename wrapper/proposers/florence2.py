@@ -13,8 +13,8 @@ from PIL import Image
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from transformers.modeling_outputs import BaseModelOutput
 
-from wrapper.candidates import Candidate, iou
-from wrapper.proposers.base import clipped
+from wrapper.candidates import Candidate
+from wrapper.proposers.base import clipped, distinct
 from wrapper.proposers.loading import load_pretrained
 
 NAME = "florence2"
@@ -23,8 +23,6 @@ PHRASE_GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
 DENSE_REGIONS = "<DENSE_REGION_CAPTION>"
 OBJECTS = "<OD>"
 TASKS_WITHOUT_TEXT = frozenset({OBJECTS, DENSE_REGIONS})
-SAME_BOX = 0.9
-"""Two task prompts often give one box twice; above this IoU, under one label, the second says nothing new."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Florence2:
     """A loaded Florence-2.
 
     tasks: the task prompts whose boxes are listed one after the other; the first one's first box is the model's own
-    answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024).
+    answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024). same_box: see `base.distinct`.
     """
 
     model: Any  # Florence2ForConditionalGeneration, whose generate() defies a type checker
@@ -41,6 +39,7 @@ class Florence2:
     beams: int = 3
     max_new_tokens: int = 1024
     max_candidates: int = 20
+    same_box: float = 1.0
     name: str = NAME
 
     @classmethod
@@ -107,7 +106,6 @@ class Florence2:
         for found in answers:
             for raw, label in zip(found["boxes"], found["labels"], strict=True):
                 box = clipped(raw, image.size)
-                if box is None or any(c.label == label and iou(c.box, box) > SAME_BOX for c in out):
-                    continue
-                out.append(Candidate(box, label, None, self.name))
-        return out[: self.max_candidates]
+                if box is not None:
+                    out.append(Candidate(box, label, None, self.name))
+        return distinct(out, self.same_box)[: self.max_candidates]

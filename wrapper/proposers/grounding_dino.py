@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
 
 from wrapper.candidates import Candidate
-from wrapper.proposers.base import clipped
+from wrapper.proposers.base import clipped, distinct
 from wrapper.proposers.loading import load_pretrained
 from wrapper.subject import NounGroup, parse
 
@@ -91,6 +91,7 @@ class GroundingDino:
     detector: Detector
     threshold: float = 0.15
     max_candidates: int = 20
+    same_box: float = 1.0
     name: str = "gd"
 
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
@@ -110,7 +111,7 @@ class GroundingDino:
                 continue
             spans = [found.offsets[t] for t in tokens if found.probabilities[query, t] > self.threshold]
             out.append(Candidate(box, _label(expression, spans), float(scores[query]), self.name))
-        return out[: self.max_candidates]
+        return distinct(out, self.same_box)[: self.max_candidates]
 
 
 def _label(expression: str, spans: list[tuple[int, int]]) -> str:
@@ -130,6 +131,7 @@ class GroundingDinoRec:
     subject_threshold: float = 0.15
     group_threshold: float = 0.2
     max_candidates: int = 20
+    same_box: float = 1.0
     name: str = "gdrec"
 
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
@@ -149,7 +151,7 @@ class GroundingDinoRec:
                     break
                 if box is not None and query not in best:
                     best[query] = Candidate(box, group.text, score, self.name)
-        return list(best.values())[: self.max_candidates]
+        return distinct(list(best.values()), self.same_box)[: self.max_candidates]
 
     def _scored(self, found: Detection, group: NounGroup) -> list[tuple[int, float]]:
         """Queries by falling score for a group: the least probable of the group's tokens."""

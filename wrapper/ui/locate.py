@@ -95,22 +95,24 @@ def build() -> None:
     """Lay the tab out inside the current Blocks."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = UploadedPicture(label="Picture", sources=["upload", "clipboard", "webcam"], height=380)
+            picture = UploadedPicture(label="Picture", type="filepath", format="png", sources=["upload", "clipboard", "webcam"], height=380)
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
                 info="Words that mean exactly one object.", lines=1, max_lines=3,
             )  # fmt: skip
             proposers = gr.CheckboxGroup(CHOICES, value=list(ENSEMBLE), label="Who proposes boxes")
             button = gr.Button("Locate", variant="primary")
+            gr.Examples(examples(), [picture, expression], label="Examples: unseen RefScenes pictures", examples_per_page=12)
         with gr.Column(scale=5, min_width=300):
-            shown = gr.Image(label="Candidates and pick", type="pil", format="png", height=380, interactive=False)
+            shown = gr.Image(
+                label="Candidates and pick", type="pil", format="png", height=380, interactive=False, buttons=["download", "fullscreen"],
+            )  # fmt: skip
             answer = gr.Markdown("Choose an example or upload a picture, then press **Locate**.", elem_id="answer")
             rows = gr.Dataframe(headers=HEADERS, label="Candidates", interactive=False, wrap=True)
             with gr.Accordion("What the LLM read", open=False):
                 prompt = gr.Textbox(show_label=False, container=False, lines=8, buttons=["copy"], interactive=False)
             with gr.Accordion("Everything as JSON", open=False):
                 everything = gr.JSON(show_label=False)
-    gr.Examples(examples(), [picture, expression], label="Examples from RefScenes, none of them seen in training", examples_per_page=12)
     gr.on(
         [button.click, expression.submit], locate, [picture, expression, proposers],
         [shown, answer, rows, prompt, everything], api_name="locate", concurrency_limit=1,

@@ -7,16 +7,13 @@ import gradio as gr
 
 
 class UploadedPicture(gr.Image):
-    """gr.Image whose value is the path of the file as it was uploaded.
+    """gr.Image(type="filepath") whose value is the path of the file as it was uploaded.
 
     Gradio's own decoding loses what our decoder keeps (16 bits, transparency, rotation) and answers a damaged file with
     a bare "Error".
     """
 
-    is_template = True
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(type="filepath", image_mode=None, format="png", **options)
+    is_template = True  # in the browser it is a plain image; its __init__ must stay gr.Image's, from which props are read
 
     def preprocess(self, payload: Any) -> str | None:
         """The path of the uploaded file."""

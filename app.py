@@ -12,6 +12,10 @@ import argparse
 import gradio as gr
 import spaces  # noqa: F401  before anything that touches CUDA, as ZeroGPU wants it
 
+from wrapper.quiet import quiet_libraries
+
+quiet_libraries()
+
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS
 from wrapper.ui import locate

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RANK = {
-    "errors": 0, "candidates": 0, "images": 1, "prompt": 1, "subject": 1, "presets": 1, "trace": 1, "draw": 1, "scenes": 1,
+    "errors": 0, "quiet": 0, "candidates": 0, "images": 1, "prompt": 1, "subject": 1, "presets": 1, "trace": 1, "draw": 1, "scenes": 1,
     "proposers": 2, "selectors": 3, "pipeline": 4, "ui": 5, "cli": 6, "__main__": 7, "__init__": 9,
 }  # fmt: skip
 

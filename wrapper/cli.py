@@ -41,12 +41,16 @@ def locate(
     out: Annotated[Path | None, typer.Option(help="Write the annotated picture here.")] = None,
 ) -> None:
     """Find one object in a picture."""
-    from wrapper.draw import annotate
     from wrapper.images import load_image
+    from wrapper.quiet import quiet_libraries
+
+    picture = load_image(image)
+    quiet_libraries()
+    from wrapper.draw import annotate
     from wrapper.pipeline import Wrapper, check_expression
     from wrapper.trace import explain, trace
 
-    text, picture = check_expression(expression), load_image(image)
+    text = check_expression(expression)
     chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
     wrapper = Wrapper.from_preset(chosen, [name.strip() for name in proposers.split(",")])
     selection = wrapper.locate(picture, text)

@@ -1,15 +1,19 @@
 """A selection -> a picture with numbered boxes, through supervision."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-import supervision as sv
 from PIL import Image
 
 from wrapper.candidates import Box, Candidate, Selection
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="OpenCV")  # nothing drawn here needs it
+    import supervision as sv
 
 # Okabe & Ito's palette, told apart with any colour vision. The pick is told by its thick white-and-black frame too.
 COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73"}

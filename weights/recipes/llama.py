@@ -231,8 +231,9 @@ class Collate:
 
     list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
     where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
-    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go. The tokens that name the indices stand in tail_row, tail_at, the candidates' own indices in
-    own_row, own_at, the landmarks' last words in mark_row, mark_at, each with what the heads are to say there.
+    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go. The tokens that name the
+    indices stand in tail_row, tail_at, the candidates' own indices in own_row, own_at, the landmarks' last words in
+    mark_row, mark_at, each with what the heads are to say there.
     """
 
     def __init__(self) -> None:

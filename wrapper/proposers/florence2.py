@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from wrapper.candidates import Candidate
 from wrapper.proposers.base import clipped, distinct
-from wrapper.proposers.loading import load_pretrained
+from wrapper.proposers.loading import check_kind, load_pretrained
 
 NAME = "florence2"
 OPEN_VOCABULARY = "<OPEN_VOCABULARY_DETECTION>"
@@ -45,6 +45,7 @@ class Florence2:
     @classmethod
     def load(cls, source: str, device: torch.device, dtype: torch.dtype, **options: Any) -> "Florence2":
         """Load model and processor from a Hub id or a folder."""
+        check_kind("Florence-2", source, "florence2")
         model: Any = load_pretrained(
             "Florence-2", source, Florence2ForConditionalGeneration.from_pretrained, dtype=dtype, use_safetensors=True
         )

@@ -16,7 +16,7 @@ from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
 
 from wrapper.candidates import Candidate
 from wrapper.proposers.base import clipped, distinct
-from wrapper.proposers.loading import load_pretrained
+from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.subject import NounGroup, parse
 
 
@@ -47,6 +47,7 @@ class Detector:
     @classmethod
     def load(cls, source: str, device: torch.device, dtype: torch.dtype) -> "Detector":
         """Load model and processor from a Hub id or a folder."""
+        check_kind("Grounding DINO", source, "grounding-dino")
         model: Any = load_pretrained(
             "Grounding DINO", source, GroundingDinoForObjectDetection.from_pretrained, dtype=dtype, use_safetensors=True
         )

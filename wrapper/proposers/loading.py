@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from transformers import AutoConfig
+
 from wrapper.errors import ModelError
 
 T = TypeVar("T")
@@ -25,6 +27,13 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
             f"{what} could not be loaded from {source} ({reason[0] if reason else type(error).__name__}). Check that it is a "
             f"{what} checkpoint with safetensors files; a Hub id needs a connection, and a gated one needs HF_TOKEN."
         ) from error
+
+
+def check_kind(what: str, source: str, model_type: str) -> None:
+    """Refuse a checkpoint whose config says that it is another model."""
+    config = load_pretrained(what, source, AutoConfig.from_pretrained)
+    if config.model_type != model_type:
+        raise ModelError(f"{source} is a {config.model_type} checkpoint, not {what}. Choose one of type {model_type}.")
 
 
 def _looks_like_folder(source: str) -> bool:

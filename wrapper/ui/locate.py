@@ -15,7 +15,7 @@ from wrapper.errors import ImageError, ModelError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import ENSEMBLE, MAX_EXPRESSION, Wrapper, check_expression
 from wrapper.trace import explain, trace
-from wrapper.ui.picture import UploadedPicture
+from wrapper.ui.picture import unopened
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
@@ -95,7 +95,7 @@ def build() -> None:
     """Lay the tab out inside the current Blocks."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = UploadedPicture(label="Picture", type="filepath", format="png", sources=["upload", "clipboard", "webcam"], height=380)
+            picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=380))
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
                 info="Words that mean exactly one object.", lines=1, max_lines=3,

@@ -11,7 +11,8 @@ what a reasoner must know. At each candidate's own index, low down: its kind and
 prompt's end, halfway up: kind and place again, whether it is of the subject's noun, whether it is a landmark; at the top:
 whether it passes the filters and whether it is the answer. At each landmark's words, halfway up: where that landmark is.
 Two attention heads below the middle are told where to look: from an index at the prompt's end, and from a landmark's
-words, to the candidate's own index.
+words, to the candidate's own index. A head of the last layer is told to look from where the answer is due to the
+right index at the prompt's end.
 """
 
 import json
@@ -37,9 +38,9 @@ from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 
 WIDTH, LAYERS, LOW, MIDDLE = 160, 6, 2, 3
-PLAN = Plan("llama", steps=3400, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+PLAN = Plan("llama", steps=3600, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 QUESTIONS = 8
-WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0, "look": 0.3}
+WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0, "look": 0.3, "read": 0.3}
 """Of the heads' losses beside that of the answers."""
 TEMPLATE = PromptTemplate(
     line="- {label} {x1},{y1},{x2},{y2} = {index}",  # the blank makes a label the tokens it is in an expression
@@ -231,8 +232,8 @@ class Collate:
 
     list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
     where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
-    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go. The tokens that name the
-    indices stand in tail_row, tail_at, the candidates' own indices in own_row, own_at, the landmarks' last words in
+    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go in the
+    middle, and read (N, 3): question, from and to, within the question, at the top. The tokens that name the indices stand in tail_row, tail_at, the candidates' own indices in own_row, own_at, the landmarks' last words in
     mark_row, mark_at, each with what the heads are to say there.
     """
 
@@ -256,6 +257,7 @@ class Collate:
         tail: dict[str, list[Any]] = {k: [] for k in ("row", "at", "subject", "landmark", "passing", "answer", "kind", "place")}
         own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place")}
         look: list[tuple[int, int, int, int]] = []  # question, head, from, to
+        read: list[tuple[int, int, int]] = []  # question, from, to
         mark: dict[str, list[Any]] = {k: [] for k in ("row", "at", "place")}
         sign = self.encode(" =")[0]
         for r, row in enumerate(rows):
@@ -284,6 +286,7 @@ class Collate:
                     mark["row"].append(len(ids))
                     mark["at"].append(at)
                     mark["place"].append(_place(row.candidates[i]))
+                read.append((len(ids), len(tokens) - 1, self._indices(tokens, len(row.candidates), comma)[a.answer]))
                 starts.append(len(head))
                 row_of.append(r)
                 ids.append(tokens + target[:-1])
@@ -292,7 +295,7 @@ class Collate:
         question_ids, mask = _padded(ids, self.words.pad_token_id)
         out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
         out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
-        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0], "look": torch.tensor(look)}
+        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0], "look": torch.tensor(look), "read": torch.tensor(read)}
         for name, table in (("tail", tail), ("own", own), ("mark", mark)):
             out |= {f"{name}_{k}": torch.tensor(v) for k, v in table.items()}
         return out
@@ -339,6 +342,8 @@ class Hints(nn.Module):
         low = self.norm(ran.middle[batch["tail_row"], batch["tail_at"]])
         high = ran.top[batch["tail_row"], batch["tail_at"]]
         question, head, start, end = batch["look"].unbind(1)
+        asked, due, right = batch["read"].unbind(1)
+        right = right + batch["list"].shape[1]  # keys of the list come first
         roles = torch.stack([batch["tail_subject"], batch["tail_landmark"]], -1).float()
         verdict = torch.stack([batch["tail_passing"], batch["tail_answer"]], -1).float()
         terms = {
@@ -349,6 +354,7 @@ class Hints(nn.Module):
             "roles": F.binary_cross_entropy_with_logits(self.roles(low), roles),
             "verdict": F.binary_cross_entropy_with_logits(self.verdict(high), verdict),
             "look": -(ran.seen[question, head, start, end].float() + 1e-6).log().mean(),
+            "read": -(ran.read[asked, 0, due, right].float() + 1e-6).log().mean(),
             "mark": ran.top.new_zeros(()),
         }
         if len(batch["mark_row"]):
@@ -362,7 +368,7 @@ class Ran:
     """What the losses need of a forward pass.
 
     listed: (B, P, WIDTH), hidden states of the lists low down; middle, top: (N, Q, WIDTH), of the questions halfway and
-    at the top; seen: (N, heads, Q, P + Q), where the questions look just below the middle; logits: (M, V), where an
+    at the top; seen, read: (N, heads, Q, P + Q), where the questions look just below the middle and at the top; logits: (M, V), where an
     answer is due.
     """
 
@@ -370,6 +376,7 @@ class Ran:
     middle: Tensor
     top: Tensor
     seen: Tensor
+    read: Tensor
     logits: Tensor
 
 
@@ -393,7 +400,7 @@ def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> Ran:
     )  # fmt: skip
     top = out.last_hidden_state
     logits = model.lm_head(top[batch["answer"] >= 0])
-    return Ran(lists.hidden_states[LOW], out.hidden_states[MIDDLE], top, out.attentions[MIDDLE - 1], logits)
+    return Ran(lists.hidden_states[LOW], out.hidden_states[MIDDLE], top, out.attentions[MIDDLE - 1], out.attentions[-1], logits)
 
 
 def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str, float]:

@@ -40,7 +40,8 @@ from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 WIDTH, LAYERS, LOW, MIDDLE = 160, 6, 2, 3
 PLAN = Plan("llama", steps=3600, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 QUESTIONS = 8
-WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0, "look": 0.3, "read": 0.3}
+WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0, "look": 0.3,
+           "read": 0.3}  # fmt: skip
 """Of the heads' losses beside that of the answers."""
 TEMPLATE = PromptTemplate(
     line="- {label} {x1},{y1},{x2},{y2} = {index}",  # the blank makes a label the tokens it is in an expression
@@ -232,9 +233,10 @@ class Collate:
 
     list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
     where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
-    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go in the
-    middle, and read (N, 3): question, from and to, within the question, at the top. The tokens that name the indices stand in tail_row, tail_at, the candidates' own indices in own_row, own_at, the landmarks' last words in
-    mark_row, mark_at, each with what the heads are to say there.
+    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go in the middle; read
+    (N, 3): question, from and to, within the question, at the top. The tokens that name the indices stand in tail_row,
+    tail_at, the candidates' own indices in own_row, own_at, the landmarks' last words in mark_row, mark_at, each with
+    what the heads are to say there.
     """
 
     def __init__(self) -> None:

@@ -8,23 +8,25 @@ from wrapper.candidates import Reason, iou, is_correct
 from wrapper.errors import ExpressionError, ImageError, ModelError
 from wrapper.pipeline import MAX_EXPRESSION, Wrapper, check_expression, collect
 from wrapper.presets import PRESETS
-from wrapper.scenes.dataset import Scene
+from wrapper.scenes.dataset import Scene, scenes
 
 
-def batch(scenes: list[Scene]) -> tuple[list[Image.Image], list[str]]:
-    return [s.picture() for s in scenes], [s.expression.text for s in scenes]
+def batch(chosen: list[Scene]) -> tuple[list[Image.Image], list[str]]:
+    return [s.picture() for s in chosen], [s.expression.text for s in chosen]
 
 
-def test_unseen_scenes_are_answered_better_than_by_chance(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
-    selections = wrapper.locate_batch(*batch(val_scenes), proposers=("florence2", "gdrec"))
-    right = sum(is_correct(x.box, s.box) for x, s in zip(selections, val_scenes, strict=True))
-    chance = sum(1 / len(s.layout.objects) for s in val_scenes)
-    assert right > 1.5 * chance, f"{right} of {len(val_scenes)}"
+def test_unseen_scenes_are_answered_better_than_by_chance(wrapper: Wrapper) -> None:
+    """With GDrec's lists; the LLM is zero-shot, and an ensemble's repeated objects are new to it."""
+    chosen = list(scenes("val", 60, 11))
+    selections = wrapper.locate_batch(*batch(chosen), proposers=("gdrec",))
+    right = sum(is_correct(x.box, s.box) for x, s in zip(selections, chosen, strict=True))
+    chance = sum(1 / len(s.layout.objects) for s in chosen)
+    assert right > 1.5 * chance, f"{right} of {len(chosen)}"
 
 
 def test_proposers_find_the_target(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
     pictures, texts = batch(val_scenes)
-    for name, least in (("gdrec", 0.8), ("florence2", 0.1)):
+    for name, least in (("gdrec", 0.8), ("florence2", 0.45)):
         lists = collect([wrapper.proposer(name)], pictures, texts).lists
         found = sum(any(iou(c.box, s.box) > 0.5 for c in row) for row, s in zip(lists, val_scenes, strict=True))
         assert found >= least * len(val_scenes), f"{name}: {found} of {len(val_scenes)}"

@@ -102,7 +102,6 @@ def build() -> None:
             )  # fmt: skip
             proposers = gr.CheckboxGroup(CHOICES, value=list(ENSEMBLE), label="Who proposes boxes")
             button = gr.Button("Locate", variant="primary")
-            gr.Examples(examples(), [picture, expression], label="Examples: unseen RefScenes pictures", examples_per_page=12)
         with gr.Column(scale=5, min_width=300):
             shown = gr.Image(
                 label="Candidates and pick", type="pil", format="png", height=380, interactive=False, buttons=["download", "fullscreen"],
@@ -113,6 +112,8 @@ def build() -> None:
                 prompt = gr.Textbox(show_label=False, container=False, lines=8, buttons=["copy"], interactive=False)
             with gr.Accordion("Everything as JSON", open=False):
                 everything = gr.JSON(show_label=False)
+    # Below both columns, so that on a phone the answer stands right under the button.
+    gr.Examples(examples(), [picture, expression], label="Examples: unseen RefScenes pictures", examples_per_page=12)
     gr.on(
         [button.click, expression.submit], locate, [picture, expression, proposers],
         [shown, answer, rows, prompt, everything], api_name="locate", concurrency_limit=1,

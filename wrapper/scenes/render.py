@@ -20,6 +20,7 @@ from wrapper.scenes.kinds import KINDS
 from wrapper.scenes.layout import Layout, SceneObject, sprites
 
 CELL, COLUMNS = 128, 10  # of the sprite sheet
+RIM = 16  # empty sprite pixels around a sprite, for its smoothed edge
 Floats = NDArray[Any]  # float32 or float64
 Pair = tuple[int, int]
 
@@ -33,13 +34,14 @@ def _sheet() -> Image.Image:
 @cache
 def _levels(name: str) -> tuple[Image.Image, ...]:
     """The sprite of a kind with an empty rim, full size, then halved again and again: an affine transform does not
-    smooth when it shrinks, so it starts from the level nearest to what is needed."""
+    smooth when it shrinks, so it starts from the level nearest to what is needed. Premultiplied, as Pillow would make it for
+    every transform."""
     index = next(i for i, kind in enumerate(KINDS) if kind.name == name)
     left, top = index % COLUMNS * CELL, index // COLUMNS * CELL
     width, height = sprites()[name].size
-    padded = Image.new("RGBA", (CELL + 32, CELL + 32))
-    padded.paste(_sheet().crop((left, top, left + width, top + height)), (16, 16))
-    return tuple(padded.resize((padded.width >> n,) * 2, Image.Resampling.BOX) for n in range(4))
+    padded = Image.new("RGBA", (CELL + 2 * RIM, CELL + 2 * RIM))
+    padded.paste(_sheet().crop((left, top, left + width, top + height)), (RIM, RIM))
+    return tuple(padded.resize((padded.width >> n,) * 2, Image.Resampling.BOX).convert("RGBa") for n in range(4))
 
 
 def _color(rng: random.Random) -> Floats:
@@ -121,28 +123,33 @@ def _paste(canvas: Image.Image, thing: SceneObject, scale: tuple[float, float]) 
     sprite = sprites()[thing.kind.name]
     shrink = max(sprite.size) / (thing.size * max(scale))  # sprite pixels a canvas pixel
     level = min(3, max(0, round(math.log2(max(shrink, 1e-6)))))
-    reach = thing.size * 0.75 + 4  # half a rotated sprite's extent, generously
-    left, top = ((c - reach) * s for c, s in zip(thing.center, scale, strict=True))
-    right, bottom = ((c + reach) * s for c, s in zip(thing.center, scale, strict=True))
+    cos, sin = math.cos(math.radians(thing.angle)), math.sin(math.radians(thing.angle))
+    per_pixel = max(sprite.size) / thing.size  # level-0 sprite pixels a layout pixel
+    half_width, half_height = sprite.size[0] / 2 + RIM, sprite.size[1] / 2 + RIM
+    reach = (cos * half_width + abs(sin) * half_height) / per_pixel, (abs(sin) * half_width + cos * half_height) / per_pixel
+    left, top = ((c - r) * s for c, r, s in zip(thing.center, reach, scale, strict=True))
+    right, bottom = ((c + r) * s for c, r, s in zip(thing.center, reach, scale, strict=True))
     x0, y0 = max(0, math.floor(left)), max(0, math.floor(top))
     x1, y1 = min(canvas.width, math.ceil(right)), min(canvas.height, math.ceil(bottom))
     if x0 >= x1 or y0 >= y1:
         return
-    cos, sin = math.cos(math.radians(thing.angle)), math.sin(math.radians(thing.angle))
-    per_pixel = max(sprite.size) / thing.size  # level-0 sprite pixels a layout pixel
     flip = -1.0 if thing.mirrored else 1.0
     # canvas pixel -> layout offset from the centre -> rotated back -> sprite pixel of the chosen level
     a, b = cos * per_pixel * flip / scale[0], -sin * per_pixel * flip / scale[1]
     d, e = sin * per_pixel / scale[0], cos * per_pixel / scale[1]
     ox, oy = x0 - thing.center[0] * scale[0], y0 - thing.center[1] * scale[1]
-    c = a * ox + b * oy + 16 + sprite.size[0] / 2
-    f = d * ox + e * oy + 16 + sprite.size[1] / 2
+    c = a * ox + b * oy + RIM + sprite.size[0] / 2
+    f = d * ox + e * oy + RIM + sprite.size[1] / 2
     down = 2.0**-level
-    patch = _levels(thing.kind.name)[level].transform(
-        (x1 - x0, y1 - y0),
-        Image.Transform.AFFINE,
-        (a * down, b * down, c * down, d * down, e * down, f * down),
-        Image.Resampling.BILINEAR,
+    patch = (
+        _levels(thing.kind.name)[level]
+        .transform(
+            (x1 - x0, y1 - y0),
+            Image.Transform.AFFINE,
+            (a * down, b * down, c * down, d * down, e * down, f * down),
+            Image.Resampling.BILINEAR,
+        )
+        .convert("RGBA")
     )
     canvas.paste(patch, (x0, y0), patch)
 

@@ -83,6 +83,11 @@ def test_words_outside_the_vocabulary_do_no_harm(wrapper: Wrapper, val_scenes: l
         assert selection.reason in (Reason.CHOSEN, Reason.ONLY_CANDIDATE, Reason.NO_CANDIDATES)
 
 
+def test_long_text_of_many_tokens_a_character_is_cut_not_fatal(wrapper: Wrapper) -> None:
+    for text in ("杯子" * 120, "é" * 260, "a🙂" * 250):
+        wrapper.locate(Image.new("RGB", (300, 200), "white"), text)
+
+
 def test_tiny_and_long_pictures_are_answered(wrapper: Wrapper) -> None:
     for size in ((16, 16), (180, 16), (16, 180), (3000, 300)):
         wrapper.locate(Image.new("RGB", size, "white"), "the red ball")

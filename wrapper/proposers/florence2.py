@@ -93,9 +93,14 @@ class Florence2:
         head = self.processor.image_token * self.processor.num_image_tokens + tokenizer.bos_token
         limit = self._longest() - self.processor.num_image_tokens - 2
         spoken = self.processor._construct_prompts(prompts)
-        short = [tokenizer.decode(tokenizer(s, add_special_tokens=False)["input_ids"][:limit]) if len(s) > limit else s for s in spoken]
-        texts = [head + s + tokenizer.eos_token for s in short]
+        texts = [head + self._cut(s, limit) + tokenizer.eos_token for s in spoken]
         return tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+
+    def _cut(self, text: str, limit: int) -> str:
+        """The text's beginning of at most `limit` tokens, whole characters; a script may need several tokens a character."""
+        encoded = self.processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        offsets = encoded["offset_mapping"]
+        return text if len(offsets) <= limit else text[: offsets[limit][0]]
 
     def _parse(self, prompt: str, text: str, size: tuple[int, int]) -> dict[str, Any]:
         task = prompt[: prompt.index(">") + 1]

@@ -113,7 +113,7 @@ class Rank:
     """The place-th (from 1) object by a measure, smallest measure first.
 
     measure: "left" orders by the centre from the left, "top" from the top, "large" by falling area, "near" by distance
-    to the landmark, and so on. last: the place is the last one, so nothing need be clear beyond it.
+    to the landmark, and so on.
     """
 
     measure: Literal["left", "right", "top", "bottom", "large", "small", "near", "far"]

@@ -18,3 +18,7 @@ class ExpressionError(WrapperError):
 
 class ModelError(WrapperError):
     """A checkpoint or adapter cannot be loaded or does not fit. Shown to whoever chose it."""
+
+
+class DataError(WrapperError):
+    """A data set, candidates file or run folder cannot be used. Shown to whoever named it; says which file and row."""

@@ -13,7 +13,8 @@ from wrapper.candidates import Reason, Selection
 from wrapper.draw import annotate
 from wrapper.errors import ImageError, ModelError, WrapperError
 from wrapper.images import load_image
-from wrapper.pipeline import ENSEMBLE, MAX_EXPRESSION, Wrapper, check_expression
+from wrapper.pipeline import ENSEMBLE, Wrapper
+from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import explain, trace
 from wrapper.ui.picture import unopened
 

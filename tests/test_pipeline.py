@@ -6,9 +6,10 @@ from PIL import Image
 
 from wrapper.candidates import Reason, iou, is_correct
 from wrapper.errors import ExpressionError, ImageError, ModelError
-from wrapper.pipeline import MAX_EXPRESSION, Wrapper, check_expression, collect
+from wrapper.pipeline import Wrapper, collect
 from wrapper.presets import PRESETS
 from wrapper.scenes.dataset import Scene, scenes
+from wrapper.subject import MAX_EXPRESSION, check_expression
 
 
 def batch(chosen: list[Scene]) -> tuple[list[Image.Image], list[str]]:

@@ -7,7 +7,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,31 +15,19 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate, Selection
-from wrapper.errors import ExpressionError, ModelError
+from wrapper.errors import ModelError
 from wrapper.images import load_image
-from wrapper.presets import Preset, find_preset
+from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
 from wrapper.selectors.base import Selector
 from wrapper.selectors.llama import LlamaSelector
+from wrapper.subject import check_expression
 
 Picture = Image.Image | Path | str | bytes
 PROPOSERS = ("florence2", "gdrec", "gd")
 ENSEMBLE = ("florence2", "gdrec")
-MAX_EXPRESSION = 500
-
-
-def check_expression(expression: str) -> str:
-    """The expression on one line, without blanks around it; ExpressionError where it is empty or too long."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in expression).split())
-    if not any(c.isalnum() for c in text):
-        raise ExpressionError("There is no expression. Describe one object in words, such as “the cup left of the green book”.")
-    if len(text) > MAX_EXPRESSION:
-        raise ExpressionError(
-            f"The expression has {len(text):,} characters; at most {MAX_EXPRESSION} are read. Describe one object in a sentence."
-        )
-    return text
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -49,41 +37,54 @@ def open_picture(picture: Picture) -> Image.Image:
 
 @dataclass(frozen=True)
 class Collected:
-    """Candidates of several proposers for a batch of expressions, merged, with each proposer's time an expression."""
+    """Candidates of several proposers for a batch of expressions, with each proposer's time an expression."""
 
-    lists: list[list[Candidate]]
+    by_proposer: Mapping[str, list[list[Candidate]]]
     timings_ms: dict[str, float]
+
+    @property
+    def lists(self) -> list[list[Candidate]]:
+        """The merged lists, one an expression."""
+        return [merge(rows) for rows in zip(*self.by_proposer.values(), strict=True)]
+
+
+def merge(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """One list of several proposers' candidates: one proposer's after the other's. The only place where lists are merged."""
+    return [candidate for proposed in lists for candidate in proposed]
 
 
 def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expressions: Sequence[str]) -> Collected:
-    """Every proposer's candidates, one proposer's list after the other's. The only place where lists are merged."""
-    lists: list[list[Candidate]] = [[] for _ in expressions]
-    timings = {}
+    """Every proposer's candidates for pairs of picture and expression."""
+    found, timings = {}, {}
     for proposer in proposers:
         began = time.perf_counter()
-        for merged, more in zip(lists, proposer.propose(images, expressions), strict=True):
-            merged.extend(more)
+        found[proposer.name] = proposer.propose(images, expressions)
         timings[proposer.name] = 1000 * (time.perf_counter() - began) / max(1, len(expressions))
-    return Collected(lists, timings)
+    return Collected(found, timings)
 
 
 @dataclass(frozen=True)
 class Wrapper:
-    """Proposers and a selector, loaded."""
+    """Proposers and a selector, loaded.
+
+    adapted: selectors for the candidates of certain proposers, by `presets.adapter_name`; `selector` does the rest.
+    """
 
     proposers: Mapping[str, Proposer]
     selector: Selector
+    adapted: Mapping[str, Selector] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def from_preset(cls, preset: str | Preset, proposers: Sequence[str] = ENSEMBLE) -> "Wrapper":
         """Load the models of a preset, of the proposers only those named."""
         chosen = find_preset(preset) if isinstance(preset, str) else preset
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = torch.bfloat16 if chosen.half and device.type == "cuda" else torch.float32
+        dtype = chosen.dtype(device)
         loaded = load_proposers(chosen, proposers, device, dtype)
         # NF4 computes in bfloat16 on any device, as the paper does
         selector = LlamaSelector.load(chosen.llama, chosen.adapter, device, torch.bfloat16 if chosen.four_bit else dtype, chosen.four_bit)
-        return cls(MappingProxyType(loaded), selector)
+        adapted = {} if chosen.adapter else {name: selector.with_adapter(source) for name, source in chosen.adapters.items()}
+        return cls(MappingProxyType(loaded), selector, MappingProxyType(adapted))
 
     def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
         """The object that an expression means in a picture.
@@ -101,12 +102,18 @@ class Wrapper:
             raise ValueError(f"{len(images)} images for {len(expressions)} expressions; give one image an expression")
         texts = [check_expression(e) for e in expressions]
         pictures = [open_picture(i) for i in images]
-        collected = collect([self.proposer(name) for name in proposers or self.proposers], pictures, texts)
+        names = list(proposers or self.proposers)
+        collected = collect([self.proposer(name) for name in names], pictures, texts)
+        selector = self.selector_for(names)
         began = time.perf_counter()
-        selections = self.selector.select(collected.lists, texts, [p.size for p in pictures])
+        selections = selector.select(collected.lists, texts, [p.size for p in pictures])
         asked = 1000 * (time.perf_counter() - began) / max(1, len(texts))
-        timings = MappingProxyType({**collected.timings_ms, self.selector.name: asked})
+        timings = MappingProxyType({**collected.timings_ms, selector.name: asked})
         return [replace(selection, timings_ms=timings) for selection in selections]
+
+    def selector_for(self, proposers: Sequence[str]) -> Selector:
+        """Who picks among the candidates of these proposers: the LLM with their adapter, where there is one."""
+        return self.adapted.get(adapter_name(proposers), self.selector)
 
     def proposer(self, name: str) -> Proposer:
         """A loaded proposer by name."""

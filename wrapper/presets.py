@@ -1,9 +1,14 @@
 """Named sets of models. An explicit table: nothing is guessed from a model's name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wrapper.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 TINY = Path(__file__).parents[1] / "weights" / "tiny"
 
@@ -12,8 +17,9 @@ TINY = Path(__file__).parents[1] / "weights" / "tiny"
 class Preset:
     """What to load and how to run it. Models are Hub ids or folders.
 
-    adapter: a LoRA adapter for the LLM, None for zero-shot. four_bit: run the LLM in NF4. half: run in bfloat16 where
-    there is a GPU. beams and max_new_tokens: Florence-2's beam search.
+    adapter: a LoRA adapter for the LLM whatever proposes, None for none. adapters: those that belong to the candidates of
+    one proposer ("gdrec", "florence2") or of several ("ensemble"); without any, the LLM works zero-shot. four_bit: run the
+    LLM in NF4. half: run in bfloat16 where there is a GPU. beams and max_new_tokens: Florence-2's beam search.
     same_box: IoU above which a proposer's box repeats an earlier one of the same label and is left out; 1.0 keeps all.
     """
 
@@ -21,11 +27,18 @@ class Preset:
     grounding_dino: str
     llama: str
     adapter: str | None = None
+    adapters: Mapping[str, str] = field(default_factory=dict)
     four_bit: bool = False
     half: bool = True
     beams: int = 3
     max_new_tokens: int = 1024
     same_box: float = 1.0
+
+    def dtype(self, device: "torch.device") -> "torch.dtype":
+        """What the vision-language models, and an LLM that is not quantised, compute in."""
+        import torch
+
+        return torch.bfloat16 if self.half and device.type == "cuda" else torch.float32
 
 
 PRESETS: dict[str, Preset] = {
@@ -33,6 +46,7 @@ PRESETS: dict[str, Preset] = {
         florence2=str(TINY / "florence-2"),
         grounding_dino=str(TINY / "grounding-dino"),
         llama=str(TINY / "llama"),
+        adapters={p.name: str(p) for p in sorted((TINY / "adapters").glob("*")) if p.is_dir()},
         half=False,
         beams=1,
         max_new_tokens=100,
@@ -56,6 +70,11 @@ PRESETS: dict[str, Preset] = {
         four_bit=True,
     ),
 }
+
+
+def adapter_name(proposers: Sequence[str]) -> str:
+    """Under which name an adapter for these proposers' candidates is kept. GD's are read as GDrec's."""
+    return "ensemble" if len(proposers) > 1 else {"gd": "gdrec"}.get(proposers[0], proposers[0])
 
 
 def find_preset(name: str) -> Preset:

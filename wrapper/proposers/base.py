@@ -34,6 +34,17 @@ def distinct(candidates: Sequence[Candidate], same_box: float) -> list[Candidate
     return kept
 
 
+def once(images: Sequence[Image.Image]) -> tuple[list[Image.Image], list[int]]:
+    """The different pictures among `images` (by identity), and for each image its place among them."""
+    places: dict[int, int] = {}
+    different: list[Image.Image] = []
+    for image in images:
+        if id(image) not in places:
+            places[id(image)] = len(different)
+            different.append(image)
+    return different, [places[id(image)] for image in images]
+
+
 def clipped(box: Sequence[float], size: tuple[int, int]) -> Box | None:
     """A box cut to a picture of (width, height); None where less than a pixel of it is left."""
     x1, x2 = (min(max(float(v), 0.0), float(size[0])) for v in (box[0], box[2]))

@@ -14,7 +14,7 @@ from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from transformers.modeling_outputs import BaseModelOutput
 
 from wrapper.candidates import Candidate
-from wrapper.proposers.base import clipped, distinct
+from wrapper.proposers.base import clipped, distinct, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 
 NAME = "florence2"
@@ -59,21 +59,23 @@ class Florence2:
 
     @torch.inference_mode()
     def answer(self, images: Sequence[Image.Image], prompts: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
-        """What the model writes for several prompts about each picture, parsed; the picture is encoded once.
+        """What the model writes for several prompts about each picture, parsed; each picture is encoded once.
 
-        prompts: for each picture, the same number of texts that begin with a task token.
+        images: one that stands there several times (the same object) is encoded once as well. prompts: for each
+        picture, the same number of texts that begin with a task token.
         """
         if not images:
             return []
         each = len(prompts[0])
-        pixels = self.processor.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
+        different, which = once(images)
+        pixels = self.processor.image_processor(images=different, return_tensors="pt")["pixel_values"]
         device, dtype = self.model.device, self.model.dtype
         features = self.model.get_image_features(pixels.to(device, dtype)).pooler_output
         text = self._tokens([p for row in prompts for p in row])
         ids, mask = text["input_ids"].to(device), text["attention_mask"].to(device)
         embeddings = self.model.get_input_embeddings()(ids)
         where = (ids == self.model.config.image_token_id)[..., None]
-        features = features.repeat_interleave(each, 0)
+        features = features[which].repeat_interleave(each, 0)
         embeddings = embeddings.masked_scatter(where, features.to(embeddings.dtype))
         hidden = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
         written = self.model.generate(

@@ -5,17 +5,19 @@ and scores a box for a group by its worst token of that group; the subject's bes
 DINO). Loads any checkpoint of transformers' native class, such as IDEA-Research/grounding-dino-tiny.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
 
 from wrapper.candidates import Candidate
-from wrapper.proposers.base import clipped, distinct
+from wrapper.proposers.base import clipped, distinct, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.subject import NounGroup, parse
 
@@ -37,6 +39,38 @@ class Detection:
         return [i for i, (s, e) in enumerate(self.offsets) if e > s and s >= start and e <= end]
 
 
+class SharedBackbone(nn.Module):
+    """A model's image backbone that runs once for pictures that stand in a batch several times.
+
+    The model's forward takes no features computed beforehand, so the sharing sits where it calls its backbone.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.position_embedding = backbone.position_embedding
+        self._which: list[int] | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def showing(self, which: list[int]) -> Iterator[None]:
+        """Forward passes inside have batches whose row i shows picture which[i], counted from 0 in order of appearance."""
+        with self._lock:
+            self._which = which
+            try:
+                yield
+            finally:
+                self._which = None
+
+    def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> Any:
+        """As the backbone's own."""
+        if self._which is None or len(set(self._which)) == len(self._which):
+            return self.backbone(pixel_values, pixel_mask)
+        first = [self._which.index(n) for n in range(max(self._which) + 1)]
+        features, positions = self.backbone(pixel_values[first], pixel_mask[first])
+        return [(f[self._which], m[self._which]) for f, m in features], [p[self._which] for p in positions]
+
+
 @dataclass(frozen=True)
 class Detector:
     """A loaded Grounding DINO, shared by both ways of reading it."""
@@ -52,11 +86,12 @@ class Detector:
             "Grounding DINO", source, GroundingDinoForObjectDetection.from_pretrained, dtype=dtype, use_safetensors=True
         )
         processor = load_pretrained("Grounding DINO", source, GroundingDinoProcessor.from_pretrained, backend="pil")
+        model.model.backbone = SharedBackbone(model.model.backbone)
         return cls(model.to(device).eval(), processor)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
-        """Run the model on pairs of picture and expression."""
+        """Run the model on pairs of picture and expression; a picture that stands there several times is encoded once."""
         if not images:
             return []
         texts = [e.rstrip(" .?!") + "." for e in expressions]
@@ -64,12 +99,14 @@ class Detector:
         encoded = self.processor.tokenizer(
             texts, padding=True, truncation=True, max_length=limit, return_offsets_mapping=True, return_tensors="pt"
         )
-        pixels = self.processor.image_processor(images=list(images), return_tensors="pt")
+        different, which = once(images)
+        pixels = self.processor.image_processor(images=different, return_tensors="pt")
         device, dtype = self.model.device, self.model.dtype
-        out = self.model(
-            pixel_values=pixels["pixel_values"].to(device, dtype), pixel_mask=pixels["pixel_mask"].to(device),
-            input_ids=encoded["input_ids"].to(device), attention_mask=encoded["attention_mask"].to(device),
-        )  # fmt: skip
+        with self.model.model.backbone.showing(which):
+            out = self.model(
+                pixel_values=pixels["pixel_values"][which].to(device, dtype), pixel_mask=pixels["pixel_mask"][which].to(device),
+                input_ids=encoded["input_ids"].to(device), attention_mask=encoded["attention_mask"].to(device),
+            )  # fmt: skip
         length = encoded["input_ids"].shape[1]
         probabilities = out.logits[..., :length].float().sigmoid().cpu()
         boxes = out.pred_boxes.float().cpu()

@@ -27,6 +27,10 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
             f"{what} could not be loaded from {source} ({reason[0] if reason else type(error).__name__}). Check that it is a "
             f"{what} checkpoint with safetensors files; a Hub id needs a connection, and a gated one needs HF_TOKEN."
         ) from error
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        raise ModelError(f"{what} in {source} was made for a model of another size. Choose one that was made for this model.") from error
 
 
 def check_kind(what: str, source: str, model_type: str) -> None:

@@ -5,8 +5,10 @@ included, given the prompt. All candidates of a batch of prompts are scored in o
 by side behind the prompt, and a mask lets each see the prompt and itself only.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,57 @@ from wrapper.proposers.loading import load_pretrained
 from wrapper.selectors.base import Size, without_asking
 
 
+class Llm:
+    """A causal LLM in memory with any number of LoRA adapters, of which one or none is in use at a time.
+
+    Selectors share it; a lock keeps one thread's adapter from being another's.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._adapters: list[str] = []
+        self._lock = threading.Lock()
+
+    def add_adapter(self, source: str) -> str:
+        """Load an adapter beside the others; gives the name under which it can be used."""
+        name = f"adapter{len(self._adapters)}"
+        with self._lock:
+            if self._adapters:
+                load_pretrained("The adapter", source, lambda a, **kw: self.model.load_adapter(a, name, **kw))
+            else:
+                self.model = load_pretrained(
+                    "The adapter", source, lambda a, **kw: PeftModel.from_pretrained(self.model, a, adapter_name=name, **kw)
+                )
+            self._adapters.append(name)
+            self.model.eval()
+        return name
+
+    @contextmanager
+    def using(self, adapter: str | None) -> Iterator[Any]:
+        """The model with an adapter at work, or exactly as it was without any."""
+        with self._lock:
+            if not self._adapters:
+                yield self.model
+            elif adapter is None:
+                with self.model.disable_adapter():
+                    yield self.model
+            else:
+                self.model.set_adapter(adapter)
+                yield self.model
+
+
 @dataclass(frozen=True)
 class LlamaSelector:
-    """A loaded LLM.
+    """A loaded LLM, with or without one of its adapters.
 
     template: the wording it reads. max_tokens: a longer prompt is not asked; the first candidate is taken instead, and
     the selection says so (the paper: 1,024). batch: prompts in one forward pass.
     """
 
-    model: Any
+    llm: Llm
     tokenizer: Any
     template: PromptTemplate = field(default_factory=PromptTemplate)
+    adapter: str | None = None
     max_tokens: int = 1024
     batch: int = 8
     name: str = "llama"
@@ -64,13 +106,14 @@ class LlamaSelector:
         if not tokenizer.chat_template:
             raise ModelError(f"{source} has no chat template. Choose an instruction-tuned model.")
         model: Any = load_pretrained("The LLM", source, AutoModelForCausalLM.from_pretrained, **kwargs)
-        template = _template(source) or PromptTemplate()
-        if adapter is not None:
-            model = load_pretrained("The adapter", adapter, lambda a, **kw: PeftModel.from_pretrained(model, a, **kw))
-            template = _template(adapter) or template
         if not four_bit:
             model = model.to(device)
-        return cls(model.eval(), tokenizer, template, **options)
+        plain = cls(Llm(model.eval()), tokenizer, _template(source) or PromptTemplate(), **options)
+        return plain if adapter is None else plain.with_adapter(adapter)
+
+    def with_adapter(self, source: str) -> "LlamaSelector":
+        """A selector on the same model that uses a LoRA adapter (Hub id or folder) and its prompt template."""
+        return replace(self, adapter=self.llm.add_adapter(source), template=_template(source) or self.template)
 
     def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
         """The most probable candidate of each list. The LLM is not asked about lists of none or one."""
@@ -125,7 +168,7 @@ class LlamaSelector:
         packs = [_Pack.of(ids, [self.answer(i) for i in range(n)]) for ids, n in zip(prompts, counts, strict=True)]
         before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
         after = max(len(p.ids) - p.prompt for p in packs)
-        device, dtype = self.model.device, _dtype(self.model)
+        device, dtype = self.llm.model.device, _dtype(self.llm.model)
         ids = torch.zeros(len(packs), before + after, dtype=torch.long)
         positions = torch.zeros_like(ids)
         seen = torch.eye(before + after, dtype=torch.bool).repeat(len(packs), 1, 1)
@@ -135,10 +178,11 @@ class LlamaSelector:
             positions[row, start:end] = torch.tensor(pack.positions)
             seen[row, start:end, start:end] = pack.visible()
         mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-        logits = self.model(
-            input_ids=ids.to(device), position_ids=positions.to(device), attention_mask=mask[:, None].to(device),
-            logits_to_keep=after + 1, use_cache=False,
-        ).logits  # fmt: skip
+        with self.llm.using(self.adapter) as model:
+            logits = model(
+                input_ids=ids.to(device), position_ids=positions.to(device), attention_mask=mask[:, None].to(device),
+                logits_to_keep=after + 1, use_cache=False,
+            ).logits  # fmt: skip
         return [pack.totals(logs) for pack, logs in zip(packs, logits.float().log_softmax(-1).cpu(), strict=True)]
 
 

@@ -1,4 +1,5 @@
-"""Imports run one way: candidates, errors <- prompt, subject <- proposers, selectors <- pipeline <- ui <- app, cli."""
+"""Imports run one way: candidates, errors <- prompt, subject <- datasets, proposers, selectors <- pipeline
+<- proposals <- training, evaluation <- ui <- app, cli."""
 
 import ast
 from pathlib import Path
@@ -6,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RANK = {
     "errors": 0, "quiet": 0, "candidates": 0, "images": 1, "prompt": 1, "subject": 1, "presets": 1, "trace": 1, "draw": 1, "scenes": 1,
-    "proposers": 2, "selectors": 3, "pipeline": 4, "ui": 5, "cli": 6, "__main__": 7, "__init__": 9,
+    "datasets": 2, "proposers": 2, "selectors": 3, "pipeline": 4, "proposals": 5, "training": 6, "evaluation": 6, "ui": 7, "cli": 8,
+    "__main__": 9, "__init__": 10,
 }  # fmt: skip
 
 
@@ -16,6 +18,8 @@ def imports(path: Path) -> set[str]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wrapper."):
             found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "wrapper":
+            found |= {name.name for name in node.names}
     return found
 
 

@@ -1,15 +1,24 @@
-"""The command line: python -m wrapper locate | scenes."""
+"""The command line: python -m wrapper locate | scenes | propose | train | adapter | evaluate | report."""
 
+import inspect
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from wrapper import datasets
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, Preset, find_preset
+from wrapper.training.settings import TrainSettings, settings_of
+
+METHODS_HELP = (
+    "May be given several times; the usual ones where not given. PROPOSERS (the first one's own answer), PROPOSERS+llm (zero-shot), "
+    "PROPOSERS+llm:ADAPTER, PROPOSERS+oracle; such as florence2,gdrec+llm:ensemble."
+)
 
 app = typer.Typer(
     help="Find the object that a referring expression means: frozen vision-language models propose, an LLM picks.",
@@ -47,12 +56,13 @@ def locate(
     picture = load_image(image)
     quiet_libraries()
     from wrapper.draw import annotate
-    from wrapper.pipeline import Wrapper, check_expression
+    from wrapper.pipeline import Wrapper
+    from wrapper.subject import check_expression
     from wrapper.trace import explain, trace
 
     text = check_expression(expression)
     chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
-    wrapper = Wrapper.from_preset(chosen, [name.strip() for name in proposers.split(",")])
+    wrapper = Wrapper.from_preset(chosen, _names(proposers))
     selection = wrapper.locate(picture, text)
     if out is not None:
         _save(annotate(picture, selection), out)
@@ -95,6 +105,144 @@ def scenes(
             pass
     except OSError as error:
         raise WrapperError(f"The scenes cannot be written to {out} ({error}). Choose a folder you may write to.") from error
+
+
+def _names(proposers: str) -> list[str]:
+    """The names in a comma-separated list."""
+    return [name.strip() for name in proposers.split(",") if name.strip()]
+
+
+@app.command()
+def propose(
+    data: Annotated[str, typer.Option(help=datasets.HELP)],
+    out: Annotated[Path, typer.Option(help="Candidates file to write; a run that was cut goes on.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for data that only names them.")] = None,
+    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
+    batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
+) -> None:
+    """Run the vision-language models over a data set and keep their candidates. `accelerate launch -m wrapper ...` shares the work."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    import torch
+    from accelerate import PartialState
+
+    from wrapper import proposals
+    from wrapper.pipeline import load_proposers
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    found = datasets.read(data, images)
+    chosen = find_preset(preset)
+    loaded = load_proposers(chosen, _names(proposers), state.device, chosen.dtype(state.device))
+    settings = proposals.Settings.of(preset, chosen, loaded)
+    if state.is_main_process:
+        _tell(found)
+    proposals.propose(found, settings, loaded, out, proposals.Share(state.process_index, state.num_processes), batch)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        proposals.finish(found, settings, out)
+        print(f"wrote {out}: candidates for {len(found.examples):,} examples")
+
+
+def _tell(data: datasets.Dataset) -> None:
+    """What was read, what was left out, and remarks."""
+    print(f"{data.name}: {len(data.examples):,} examples")
+    for note in data.notes:
+        print(f"note: {note}")
+    if data.skipped:
+        print(datasets.summary(data.skipped))
+
+
+def _with_fields(settings: type, function: "Callable[..., None]") -> "Callable[..., None]":
+    """A command whose options are a settings class's fields, besides its own; None stands for the preset's own value."""
+    hints = get_type_hints(settings, include_extras=True)
+    extra = []
+    for field in fields(settings):
+        kind, help_text = get_args(hints[field.name])
+        plain: Any = str if get_origin(kind) is tuple else kind
+        annotation: Any = Annotated[plain | None, typer.Option(help=help_text, show_default="the preset's", rich_help_panel="Settings")]
+        extra.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    function.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
+    return function
+
+
+def train(
+    candidates: Annotated[Path, typer.Option(help="Candidates file of the training data, from `wrapper propose`.")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter; a run that was cut goes on.")],
+    validation: Annotated[Path | None, typer.Option(help="Candidates file on which P@1 is measured on the way.")] = None,
+    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    proposers: Annotated[str | None, typer.Option(help="Whose candidates are listed; all in the file where not given.")] = None,
+    **given: Any,
+) -> None:
+    """Fine-tune a LoRA adapter for the LLM on candidates. `accelerate launch -m wrapper train ...` uses several devices."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    from wrapper.proposals import read_candidates
+    from wrapper.training.sft import Run
+    from wrapper.training.sft import train as fine_tune
+
+    changes: dict[str, Any] = {k: tuple(_names(v)) if k == "targets" else v for k, v in given.items() if v is not None}
+    data = read_candidates(candidates)
+    names = tuple(_names(proposers)) if proposers else data.settings.proposers
+    checked = None if validation is None else read_candidates(validation, data.settings)
+    if missing := set(names) - set(data.settings.proposers):
+        raise WrapperError(f"{candidates} has no candidates of {', '.join(sorted(missing))}. It has {', '.join(data.settings.proposers)}.")
+    record = fine_tune(Run(preset, find_preset(preset), names, replace(settings_of(preset), **changes), data, checked, out))
+    print(f"wrote {out} after {record['seconds']} s")
+
+
+app.command()(_with_fields(TrainSettings, train))
+adapters = typer.Typer(help="What to do with a trained adapter.", no_args_is_help=True)
+app.add_typer(adapters, name="adapter")
+
+
+@adapters.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Adapter folder, from `wrapper train`.")],
+    repository: Annotated[str, typer.Argument(help="Hub repository, such as you/gdrec-adapter.")],
+    public: Annotated[bool, typer.Option("--public", help="Anyone may see it; private otherwise.")] = False,
+) -> None:
+    """Send an adapter to the Hugging Face Hub."""
+    from wrapper.training.sft import push as send
+
+    print(send(folder, repository, private=not public))
+
+
+@app.command()
+def evaluate(
+    out: Annotated[Path, typer.Option(help="Folder for the results; a run that was cut goes on.")],
+    data: Annotated[list[str] | None, typer.Option(help=f"May be given several times. {datasets.HELP}")] = None,
+    methods: Annotated[list[str] | None, typer.Option(help=METHODS_HELP)] = None,
+    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for data that only names them.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
+) -> None:
+    """Measure P@1 of methods on data sets; RefScenes val and test, 1,000 expressions each, where no data is given."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    from wrapper.evaluation.methods import Method, usual
+    from wrapper.evaluation.report import report as write_report
+    from wrapper.evaluation.runner import Plan
+    from wrapper.evaluation.runner import evaluate as run
+
+    chosen = find_preset(preset)
+    wanted = tuple(Method.parse(m) for m in methods) if methods else tuple(usual(list(chosen.adapters)))
+    run(Plan(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch))
+    write_report(out)
+    print(f"wrote {out / 'report.md'}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of results, from `wrapper evaluate`.")]) -> None:
+    """Write the paper's tables and figures from results, and print them."""
+    from wrapper.evaluation.report import report as write_report
+
+    print(write_report(folder))
 
 
 def main() -> None:

@@ -47,9 +47,20 @@ def _palette() -> sv.ColorPalette:
     return sv.ColorPalette.from_hex([*COLORS.values(), OTHER])
 
 
-def annotate(image: Image.Image, selection: Selection) -> Image.Image:
-    """The picture (RGB) with every candidate's box and index, and the pick spotlighted; a new picture of the same size."""
-    return draw_candidates(_spotlight(image, selection.box), selection.candidates, selection.index)
+def annotate(image: Image.Image, selection: Selection, truth: Box | None = None) -> Image.Image:
+    """The picture (RGB) with every candidate's box and index, and the pick spotlighted; a new picture of the same size.
+
+    truth: the true box where it is known; its corners are marked in white.
+    """
+    scene = draw_candidates(_spotlight(image, selection.box), selection.candidates, selection.index)
+    return scene if truth is None else _corners(scene, truth)
+
+
+def _corners(scene: Image.Image, box: Box) -> Image.Image:
+    found = sv.Detections(xyxy=np.array([box], dtype=np.float32), class_id=np.array([0]))
+    side, length = max(2, round(min(scene.size) / 160)), max(8, round(min(scene.size) / 24))
+    scene = sv.BoxCornerAnnotator(sv.Color.BLACK, side + 3, length).annotate(scene, found)
+    return sv.BoxCornerAnnotator(sv.Color.WHITE, side, length).annotate(scene, found)
 
 
 def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], pick: int | None = None) -> Image.Image:

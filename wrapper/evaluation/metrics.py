@@ -1,0 +1,106 @@
+"""P@1 and what stands beside it, from selections and true boxes. Every expression stays in the denominator."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from wrapper.candidates import IOU_THRESHOLD, Box, Candidate, Selection, iou, is_correct
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of n expressions, 0 to 1, with its bootstrap 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def text(self) -> str:
+        """'61.8 (58.8-64.8)', in per cent."""
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
+
+
+def share(hits: Sequence[float], seed: int = 0) -> Share:
+    """The mean of values such as 0 and 1 with its percentile bootstrap interval (Efron 1979)."""
+    values = np.asarray(hits, float)
+    if not len(values):
+        return Share(0.0, 0.0, 0.0, 0)
+    draws = np.random.default_rng(seed).integers(0, len(values), (DRAWS, len(values)))
+    low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
+    return Share(float(values.mean()), float(low), float(high), len(values))
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> Share:
+    """How much more often the first are right than the second, on the same expressions; the interval is of the pairs."""
+    return share([a - b for a, b in zip(ours, theirs, strict=True)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one expression. recalled: whether any candidate is right."""
+
+    id: str
+    category: str | None
+    correct: bool
+    iou: float
+    recalled: bool
+    boxes: int
+    reason: str
+    index: int | None
+
+
+def outcome(id: str, category: str | None, truth: Box, candidates: Sequence[Candidate], selection: Selection) -> Outcome:
+    """Judge one selection."""
+    box = selection.box
+    return Outcome(
+        id,
+        category,
+        is_correct(box, truth),
+        0.0 if box is None else iou(box, truth),
+        any(iou(c.box, truth) > IOU_THRESHOLD for c in candidates),
+        len(candidates),
+        selection.reason.value,
+        selection.index,
+    )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A method's figures on one data set.
+
+    p_at_1 by category beside the whole; recall: share of expressions with a right candidate, which is what any selector
+    could reach at best; reasons: how often each; ms: mean milliseconds an expression, by stage.
+    """
+
+    p_at_1: Share
+    categories: dict[str, Share]
+    recall: Share
+    mean_iou: float
+    boxes: float
+    reasons: dict[str, int]
+    ms: dict[str, float]
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome], ms: Mapping[str, float]) -> "Figures":
+        """Sum up outcomes."""
+        categories = sorted({o.category for o in outcomes if o.category})
+        count = max(1, len(outcomes))
+        return cls(
+            share([o.correct for o in outcomes]),
+            {c: share([o.correct for o in outcomes if o.category == c]) for c in categories},
+            share([o.recalled for o in outcomes]),
+            sum(o.iou for o in outcomes) / count,
+            sum(o.boxes for o in outcomes) / count,
+            dict(Counter(o.reason for o in outcomes).most_common()),
+            dict(ms),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Ready for json.dumps."""
+        return asdict(self)

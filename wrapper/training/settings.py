@@ -1,0 +1,50 @@
+"""Every value of a fine-tuning run, with the paper's figures and our own for the bundled models."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from wrapper.errors import ModelError
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """A fine-tuning run. The defaults are the paper's (METHOD: Fine-tuning the LLM)."""
+
+    rank: Annotated[int, "Rank of the LoRA matrices."] = 128
+    alpha: Annotated[int, "LoRA's alpha; updates are scaled by alpha / rank."] = 256
+    dropout: Annotated[float, "Dropout before the LoRA matrices."] = 0.1
+    targets: Annotated[tuple[str, ...], "Linear layers that get LoRA matrices."] = (*PROJECTIONS, "lm_head")
+    lr: Annotated[float, "Peak learning rate of AdamW, falling linearly to 0."] = 1e-5
+    warmup: Annotated[float, "Share of the steps over which the learning rate rises."] = 0.0
+    batch: Annotated[int, "Rows a step and process."] = 4
+    epochs: Annotated[float, "Passes over the rows."] = 1.0
+    max_tokens: Annotated[int, "Rows with longer prompts are dropped."] = 1024
+    orders: Annotated[int, "Most other orders in which a list of candidates is added; 0 for none."] = 4
+    examples: Annotated[int, "Most examples used, from the first on; 0 for all."] = 0
+    checkpointing: Annotated[bool, "Compute activations again instead of keeping them: slower, needs less memory."] = True
+    check_every: Annotated[int, "Rows between two measurements of P@1 on the validation candidates."] = 4000
+    check_rows: Annotated[int, "Validation examples of such a measurement."] = 500
+    save_every: Annotated[int, "Steps between two checkpoints to go on from."] = 500
+    seed: Annotated[int, "Of the rows' orders, the LoRA matrices and dropout."] = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rank", "alpha", "lr", "batch", "epochs", "max_tokens", "check_every", "check_rows", "save_every"):
+            if not getattr(self, name) > 0:
+                raise ModelError(f"{name} is {getattr(self, name)}; it must be more than 0.")
+        if not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
+            raise ModelError("dropout and warmup are shares: at least 0 and less than 1.")
+
+
+PAPER = TrainSettings()
+TINY = TrainSettings(
+    rank=32, alpha=64, dropout=0.0, lr=1e-3, warmup=0.05, batch=32, max_tokens=1024, checkpointing=False, check_every=3200,
+    check_rows=300, save_every=100,
+)  # fmt: skip
+SETTINGS = {"tiny": TINY, "cpu": PAPER, "paper": PAPER, "mixtral": PAPER}
+
+
+def settings_of(preset: str) -> TrainSettings:
+    """A preset's own settings; the paper's for any other."""
+    return SETTINGS.get(preset, PAPER)

@@ -1,0 +1,283 @@
+"""Fine-tune a LoRA adapter on candidates: supervised, on the completions only, with transformers' Trainer.
+
+    python -m wrapper train --candidates train.jsonl --validation val.jsonl --preset tiny --out my-adapter
+
+OUT becomes a folder that `--adapter` takes: weights, the prompt template they belong to, config.json with every
+setting, the fingerprints of the data and the measured curve, a model card, and TensorBoard's logs. A run that was cut goes on from its
+last checkpoint (OUT/checkpoints, deleted at the end) and ends with the same weights as one that was not.
+
+Why not TRL's SFTTrainer: since version 1 it refuses LoRA matrices on lm_head, which the paper trains. Nothing of it is
+missed: prompts and answers are turned into tokens by the selector that serves them, so both are the same by construction.
+"""
+
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch.utils.tensorboard import SummaryWriter
+from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from wrapper.candidates import is_correct
+from wrapper.errors import DataError, ModelError
+from wrapper.presets import Preset
+from wrapper.proposals import Proposals, Proposed, revision, write_whole
+from wrapper.selectors.llama import LlamaSelector, Llm
+from wrapper.training.rows import Rows, make_rows
+from wrapper.training.settings import TrainSettings
+
+CHECKPOINTS = "checkpoints"
+CONFIG = "config.json"
+"""Written last: an adapter folder that has it is whole."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained on what. preset_name: under which `preset` is known; proposers: whose candidates are listed."""
+
+    preset_name: str
+    preset: Preset
+    proposers: tuple[str, ...]
+    settings: TrainSettings
+    train: Proposals
+    validation: Proposals | None
+    out: Path
+
+
+def train(run: Run) -> dict[str, Any]:
+    """Train, or go on training, and write the adapter. Gives what config.json holds.
+
+    Raises DataError where no row is left to train on, ModelError where OUT holds something else already.
+    """
+    begin(run)
+    selector = load(run)
+    rows = training_rows(run, selector)
+    state = PartialState()
+    if state.is_main_process:
+        print(rows.summary())
+    if not rows.rows:
+        raise DataError("No row is left to train on. Propose for more examples, or with proposers that find the objects.")
+    trainer = Trainer(
+        model=with_lora(selector.llm.model, run),
+        args=arguments(run),
+        train_dataset=[tokens(selector, r.prompt, int(r.completion)) for r in rows.rows],
+        data_collator=DataCollatorForSeq2Seq(selector.tokenizer),
+        callbacks=loggers(run) if state.is_main_process else [],
+    )
+    trainer.add_callback(Curve(run, selector, trainer))
+    began = time.monotonic()
+    with warnings.catch_warnings():
+        # PEFT takes LoRA on lm_head for a new vocabulary and keeps the whole layer too; in a checkpoint that does no harm
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)  # PEFT reads it
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
+    record = describe(run, rows, trainer.state.log_history, time.monotonic() - began)
+    if trainer.is_world_process_zero():
+        save(run, selector, trainer.accelerator.unwrap_model(trainer.model), record)
+    state.wait_for_everyone()
+    return record
+
+
+def begin(run: Run) -> None:
+    """Make OUT, and write down in it what is trained, so that a run never goes on from another one's checkpoints."""
+    if (run.out / CONFIG).exists():
+        raise ModelError(f"{run.out} holds a finished adapter. Choose another --out, or delete that folder.")
+    plan, file = json.dumps(identity(run), indent=1), run.out / CHECKPOINTS / "plan.json"
+    if file.exists() and file.read_text(encoding="utf-8") != plan:
+        raise ModelError(f"{run.out} was begun with other settings or data. Give those again, choose another --out, or delete it.")
+    with PartialState().main_process_first():
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, plan)
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """What makes a run this one and no other."""
+    return {
+        "preset": run.preset_name,
+        "llm": revision(run.preset.llama),
+        "proposers": list(run.proposers),
+        "settings": asdict(run.settings),
+        "data": {
+            "train": dict(run.train.data) | {"models": dict(run.train.settings.models)},
+            "validation": None if run.validation is None else dict(run.validation.data),
+        },
+    }
+
+
+def load(run: Run) -> LlamaSelector:
+    """The LLM that gets the adapter."""
+    device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
+    dtype = torch.bfloat16 if run.preset.four_bit else run.preset.dtype(device)
+    return LlamaSelector.load(run.preset.llama, None, device, dtype, run.preset.four_bit, max_tokens=run.settings.max_tokens)
+
+
+def training_rows(run: Run, selector: LlamaSelector) -> Rows:
+    """The rows of a run."""
+    settings = run.settings
+    chosen = run.train.rows[: settings.examples] if settings.examples else run.train.rows
+    return make_rows(
+        chosen, run.proposers, selector.template, lambda p: len(selector.encode(p)), settings.max_tokens, settings.orders, settings.seed
+    )
+
+
+def with_lora(model: Any, run: Run) -> Any:
+    """The model with fresh LoRA matrices; nothing else of it is trained."""
+    s = run.settings
+    if run.preset.four_bit:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=s.checkpointing)  # type: ignore[no-untyped-call]
+    set_seed(s.seed)
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM"
+        ),
+    )
+
+
+def tokens(selector: LlamaSelector, prompt: str, index: int) -> dict[str, list[int]]:
+    """A row as the model reads it: the tokens of serving, with a loss on the answer's only."""
+    before, answer = selector.encode(prompt), selector.answer(index)
+    whole = before + answer
+    return {"input_ids": whole, "attention_mask": [1] * len(whole), "labels": [-100] * len(before) + answer}
+
+
+def arguments(run: Run) -> TrainingArguments:
+    """The trainer's own settings."""
+    s, gpu = run.settings, torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(run.out / CHECKPOINTS),
+        per_device_train_batch_size=s.batch,
+        num_train_epochs=s.epochs,
+        learning_rate=s.lr,
+        lr_scheduler_type="linear",
+        warmup_steps=s.warmup,
+        optim="adamw_torch",
+        activation_checkpointing=s.checkpointing,
+        bf16=gpu and (run.preset.half or run.preset.four_bit),
+        use_cpu=not gpu,
+        seed=s.seed,
+        data_seed=s.seed,
+        save_steps=s.save_every,
+        save_total_limit=2,
+        logging_steps=10,
+        report_to=[],  # TensorBoard's logs lie beside the checkpoints and outlive them
+        dataloader_num_workers=0,
+        dataloader_pin_memory=gpu,
+        ddp_find_unused_parameters=False,
+    )
+
+
+def loggers(run: Run) -> list[TrainerCallback]:
+    """What writes the losses and the curve down for TensorBoard."""
+    return [TensorBoardCallback(SummaryWriter(str(run.out / "logs")))]  # type: ignore[no-untyped-call]
+
+
+class Curve(TrainerCallback):
+    """Measures P@1 on the validation candidates every so many rows, and logs it with the number of rows seen.
+
+    The log lies in the trainer's own state, which checkpoints carry.
+    """
+
+    def __init__(self, run: Run, selector: LlamaSelector, trainer: Trainer) -> None:
+        self.run, self.selector, self.trainer = run, selector, trainer
+        self.rows = run.validation.rows[: run.settings.check_rows] if run.validation else []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self._measure(args, state, model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        step = args.per_device_train_batch_size * args.world_size
+        every = max(1, self.run.settings.check_every // step)
+        if state.global_step % every == 0 or state.global_step == state.max_steps:
+            self._measure(args, state, model)
+
+    def _measure(self, args: Any, state: Any, model: Any) -> None:
+        if not self.rows or not state.is_world_process_zero:
+            return
+        inner = getattr(model, "module", model)
+        training = inner.training
+        inner.eval()
+        value = accuracy(replace(self.selector, llm=Llm(inner)), self.rows, self.run.proposers)
+        inner.train(training)
+        seen = state.global_step * args.per_device_train_batch_size * args.world_size
+        self.trainer.log({"rows": seen, "p_at_1": value})
+        print(f"rows {seen:,}: P@1 {100 * value:.1f} on {len(self.rows)} validation examples", flush=True)
+
+
+def accuracy(selector: LlamaSelector, rows: Sequence[Proposed], proposers: Sequence[str]) -> float:
+    """P@1 over all rows, those without candidates included."""
+    selections = selector.select([r.merged(proposers) for r in rows], [r.expression for r in rows], [r.size for r in rows])
+    return sum(is_correct(s.box, r.truth) for s, r in zip(selections, rows, strict=True)) / len(rows)
+
+
+def describe(run: Run, rows: Rows, history: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Everything about a finished run, as plain data."""
+    curve = [{"rows": h["rows"], "p_at_1": h["p_at_1"]} for h in history if "p_at_1" in h]
+    losses = [{"step": h["step"], "loss": h["loss"]} for h in history if "loss" in h]
+    return identity(run) | {
+        "rows": {"training": len(rows.rows), "examples": rows.kept, "dropped": rows.dropped},
+        "curve": curve,
+        "losses": losses,
+        "seconds": round(seconds),
+    }
+
+
+def save(run: Run, selector: LlamaSelector, model: Any, record: dict[str, Any]) -> None:
+    """Write the adapter folder."""
+    model.peft_config["default"].base_model_name_or_path = str(record["llm"]).split("@")[0]  # a name, not this machine's path
+    model.save_pretrained(run.out, save_embedding_layers=False)
+    selector.template.save(run.out)
+    write_whole(run.out / "README.md", card(record))
+    write_whole(run.out / CONFIG, json.dumps(record, indent=1) + "\n")
+    shutil.rmtree(run.out / CHECKPOINTS)
+
+
+def card(record: dict[str, Any]) -> str:
+    """A model card of an adapter, from its record."""
+    s, data = record["settings"], record["data"]["train"]
+    curve = "\n".join(f"| {p['rows']:,} | {100 * p['p_at_1']:.1f} |" for p in record["curve"])
+    measured = f"P@1 on {record['data']['validation']['name']}:\n\n| rows seen | P@1 |\n|---|---|\n{curve}\n" if curve else "Not measured."
+    return f"""---
+library_name: peft
+base_model: {str(record["llm"]).split("@")[0]}
+tags: [referring-expression-comprehension, llm-wrapper, lora]
+---
+# LLM-wrapper adapter for {" + ".join(record["proposers"])}
+
+Makes {record["llm"]} pick, from the boxes that {" and ".join(record["proposers"])} propose, the one that a referring
+expression means. It answers best to the prompt wording it was trained with, which lies beside it in `prompt.json`.
+
+Trained on {data["name"]} ({record["rows"]["examples"]:,} of {data["examples"]:,} examples kept, {record["rows"]["training"]:,} rows
+with their other orders), rank {s["rank"]}, alpha {s["alpha"]}, learning rate {s["lr"]}, batch {s["batch"]}, {s["epochs"]} epochs,
+{record["seconds"]} s. Every setting and the data's fingerprints are in `config.json`.
+
+{measured}"""
+
+
+def push(folder: Path, repository: str, private: bool = True) -> str:
+    """Send an adapter folder to the Hub, without its checkpoints; gives the address."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    needed = ("adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md")
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(f"{folder} is not a finished adapter; it lacks {', '.join(missing)}. Train it to its end first.")
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(needed)))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{repository} could not be written ({reason}). Log in with `hf auth login`, and check the name.") from error

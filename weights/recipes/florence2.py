@@ -5,9 +5,10 @@
 
 Stage 1 warms the DaViT tower up by dense per-cell classification and box regression. Stage 2 trains the whole model
 on its task prompts. Left to the sequence loss alone the decoder ignores the picture for a very long time; what wakes
-it up are two more losses. One is on the text encoder's outputs at the image positions (`Locator`, dropped when the model
-is saved): which cells hold the centre of an object that the prompt asks for, and which four location tokens its box
-has. The other is on two cross-attention heads of the decoder: while it writes a box, they look at its object's cell.
+it up are losses that say on the way what it must know. `Locator` (dropped when the model is saved) reads the image
+positions: as they enter the text encoder, the words that name the object in each cell; as they leave it, which cells
+hold the centre of an object that the prompt asks for, in which turn it is written, and which four location tokens its
+box has. Two cross-attention heads of the decoder's upper layers are told where to look: at the cell whose box is written.
 """
 
 import math
@@ -49,15 +50,19 @@ from weights.recipes.common import (
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import iou
 from wrapper.scenes.dataset import Scene, draw_scene, scenes
-from wrapper.scenes.expressions import Phrase
-from wrapper.scenes.kinds import KINDS, SYNONYMS
+from wrapper.scenes.expressions import Phrase, plural
+from wrapper.scenes.kinds import KINDS, SYNONYMS, Kind
 from wrapper.scenes.layout import Layout, SceneObject
 
 WIDTH = 192
 GRID = SIZE // 16
 IMAGE_TOKENS = GRID * GRID + 1
 WARM_UP = Plan("florence-tower", steps=1500, batch=24, lr=1.5e-3)
-READ = Plan("florence", steps=2200, batch=24, lr=1e-3, floor=0.01)
+READ = Plan("florence", steps=5000, batch=24, lr=1e-3, floor=0.01)
+WEIGHTS = {"names": 0.5, "located": 1.0, "wanted": 2.0, "turn": 0.5, "look": 0.5}
+"""Of the losses beside that of the answers."""
+TURNS = 10
+"""Later turns count as the last."""
 SPREAD = 6.0
 """Standard deviation of the soft target over location bins: a box a few bins off is nearly right."""
 
@@ -124,7 +129,7 @@ def warm_up() -> Florence2VisionBackbone:
 
 def build(words: PreTrainedTokenizerFast) -> Florence2ForConditionalGeneration:
     text = BartConfig(
-        vocab_size=len(words), d_model=WIDTH, encoder_layers=2, decoder_layers=3, encoder_ffn_dim=512,
+        vocab_size=len(words), d_model=WIDTH, encoder_layers=3, decoder_layers=3, encoder_ffn_dim=512,
         decoder_ffn_dim=512, encoder_attention_heads=4, decoder_attention_heads=4, max_position_embeddings=512,
         dropout=0.0, pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_bos_token_id=0,
         forced_eos_token_id=2,
@@ -147,7 +152,17 @@ def build(words: PreTrainedTokenizerFast) -> Florence2ForConditionalGeneration:
     smooth = torch.cat([torch.sin(position * rates), torch.cos(position * rates)], 1) * 0.06
     model.get_input_embeddings().weight.data[first : first + 1000] = smooth
     model.tie_weights()
+    for layer in model.model.language_model.encoder.layers[:2]:
+        match_tokens(layer.self_attn)
     return model
+
+
+def match_tokens(attention: nn.Module) -> None:
+    """Start the first head with equal queries and keys, so that a cell finds the words that name what it shows."""
+    size = attention.head_dim
+    with torch.no_grad():
+        attention.q_proj.weight[:size].normal_(std=WIDTH**-0.5)
+        attention.k_proj.weight[:size] = attention.q_proj.weight[:size]
 
 
 def place_pictures(model: Florence2ForConditionalGeneration) -> None:
@@ -164,24 +179,31 @@ def place_pictures(model: Florence2ForConditionalGeneration) -> None:
 
 
 class Locator(nn.Module):
-    """The second loss: at each image position, is the centre of a wanted object here, and where is its box?"""
+    """The losses at the image positions."""
 
     def __init__(self, first_location: int) -> None:
         super().__init__()
         self.first = first_location
         self.places = nn.Linear(WIDTH, 4 * WIDTH)
         self.wanted = nn.Linear(WIDTH, 1)
+        self.turn = nn.Linear(WIDTH, TURNS)
+        self.loud = nn.Parameter(torch.tensor(2.0))
 
-    def loss(self, hidden: Tensor, embeddings: Tensor, batch: dict[str, Tensor], soft: Tensor) -> Tensor:
-        """hidden: (B, GRID * GRID, WIDTH) of the text encoder; embeddings: the tied token embeddings."""
+    def loss(self, entering: Tensor, leaving: Tensor, embeddings: Tensor, batch: dict[str, Tensor], soft: Tensor) -> dict[str, Tensor]:
+        """entering, leaving: (B, GRID * GRID, WIDTH) of the text encoder; embeddings: the tied token embeddings."""
         rows, cells, bins = batch["cell_row"], batch["cell"], batch["cell_bins"]
-        guess = self.places(hidden[rows, cells]).view(-1, 4, WIDTH) @ embeddings[self.first : self.first + 1000].T * 4
-        place = -(guess.log_softmax(-1) * soft[bins]).sum(-1).mean()
-        target = torch.zeros(hidden.shape[:2], device=hidden.device)
-        target[rows, cells] = batch["cell_wanted"]
-        weight = 1 + 9 * target
-        wanted = F.binary_cross_entropy_with_logits(self.wanted(hidden)[..., 0], target, weight)
-        return place + 2 * wanted
+        said = (entering[rows, cells] @ embeddings.T * self.loud).log_softmax(-1)
+        guess = self.places(leaving[rows, cells]).view(-1, 4, WIDTH) @ embeddings[self.first : self.first + 1000].T * 4
+        turn = batch["cell_turn"]
+        target = torch.zeros(leaving.shape[:2], device=leaving.device)
+        target[rows, cells] = (turn >= 0).float()
+        return {
+            "names": -(said * batch["cell_names"]).sum(-1).mean(),
+            "located": -(guess.log_softmax(-1) * soft[bins]).sum(-1).mean(),
+            "wanted": F.binary_cross_entropy_with_logits(self.wanted(leaving)[..., 0], target, 1 + 9 * target),
+            "turn": F.cross_entropy(self.turn(leaving[rows, cells]), turn, ignore_index=-1, reduction="sum")
+            / max(1, int((turn >= 0).sum())),
+        }
 
 
 # ---- samples
@@ -272,13 +294,23 @@ class Collate:
         self.processor = processor()
         self.words = self.processor.tokenizer
         self.first = self.words.convert_tokens_to_ids("<loc_0>")
+        self.names = {kind.name: self._names(kind) for kind in KINDS}
+
+    def _names(self, kind: Kind) -> Tensor:
+        """(V,): equal shares for every token of every word that names a kind, its colour among them."""
+        nouns = (kind.noun, *SYNONYMS.get(kind.noun, ()))
+        words = [*nouns, *(plural(noun) for noun in nouns), *([kind.color] if kind.color else [])]
+        tokens = {t for word in words for form in (word, f" {word}") for t in self.words(form, add_special_tokens=False)["input_ids"]}
+        share = torch.zeros(len(self.words))
+        share[list(tokens)] = 1 / len(tokens)
+        return share
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         prompts = self.processor._construct_prompts([row["prompt"] for row in rows])
         image = self.processor.image_token * IMAGE_TOKENS
         asked = self.words([f"{image}<s>{p}</s>" for p in prompts], padding=True, return_tensors="pt", add_special_tokens=False)
         wanted = self.words([f"<s>{row['answer']}</s>" for row in rows], padding=True, return_tensors="pt", add_special_tokens=False)
-        row_of, cell, cell_bins, cell_wanted = [], [], [], []
+        row_of, cell, cell_bins, cell_turn, cell_names = [], [], [], [], []
         look = []
         for i, row in enumerate(rows):
             places = [at for at, token in enumerate(wanted["input_ids"][i].tolist()) if self.first <= token < self.first + 1000]
@@ -287,7 +319,8 @@ class Collate:
                 row_of.append(i)
                 cell.append(cell_of(row["layout"], thing))
                 cell_bins.append(bins(row["layout"], thing))
-                cell_wanted.append(float(thing in row["wanted"]))
+                cell_turn.append(min(row["wanted"].index(thing), TURNS - 1) if thing in row["wanted"] else -1)
+                cell_names.append(self.names[thing.kind.name])
         return {
             "pixels": torch.stack([row["picture"] for row in rows]),
             "ids": asked["input_ids"],
@@ -296,8 +329,9 @@ class Collate:
             "cell_row": torch.tensor(row_of),
             "cell": torch.tensor(cell),
             "cell_bins": torch.tensor(cell_bins),
-            "cell_wanted": torch.tensor(cell_wanted),
-            "look": torch.tensor(look).reshape(-1, 3),
+            "cell_turn": torch.tensor(cell_turn),
+            "cell_names": torch.stack(cell_names),
+            "look": torch.tensor(look, dtype=torch.long).reshape(-1, 3),
         }
 
 
@@ -308,13 +342,13 @@ def cell_of(layout: Layout, thing: SceneObject) -> int:
 
 
 def looking(attentions: tuple[Tensor, ...], look: Tensor) -> Tensor:
-    """How far two heads of the middle layer are from looking at the cell of the object whose box is written.
+    """How far two heads of the upper layers are from looking at the cell of the object whose box is written.
 
     attentions: the decoder's cross-attentions, (B, heads, T, S) each; look: (M, 3) row, step and cell.
     """
     row, step, cell = look.unbind(1)
-    seen = attentions[len(attentions) // 2][row, :2, step, cell + 1]  # the first image position is the mean of all cells
-    return -(seen + 1e-6).log().mean()
+    seen = torch.stack([layer[row, :2, step, cell + 1] for layer in attentions[1:]])  # the first position is the mean of all cells
+    return -(seen.float() + 1e-6).log().mean()
 
 
 def soft_bins() -> Tensor:
@@ -334,7 +368,7 @@ def sequence_loss(logits: Tensor, answers: Tensor, first: int, soft: Tensor) -> 
     return (places.sum() + words.sum()) / len(wanted), places.mean(), words.mean()
 
 
-def coverage(model: Florence2ForConditionalGeneration, reader: Collate, n: int = 60) -> dict[str, float]:
+def coverage(model: Florence2ForConditionalGeneration, reader: Collate, n: int) -> dict[str, float]:
     """On val scenes: share of targets with a box at IoU > 0.5 among open-vocabulary and grounding boxes together."""
     chosen, hit, seen = list(scenes("val", n, 1)), 0, 0
     found: list[list[list[float]]] = [[] for _ in chosen]
@@ -375,24 +409,28 @@ def main() -> None:
         batch = {k: v.to(device()) for k, v in batch.items()}
         start = torch.full_like(batch["answer"][:, :1], 2)
         given = torch.cat([start, batch["answer"][:, :-1].masked_fill(batch["answer"][:, :-1] < 0, 1)], 1)
-        out = model(
-            pixel_values=normalize(batch["pixels"]),
-            input_ids=batch["ids"],
-            attention_mask=batch["mask"],
-            decoder_input_ids=given,
-            output_attentions=True,
-        )
-        total, places, words = sequence_loss(out.logits, batch["answer"], first, soft)
-        hidden = out.encoder_last_hidden_state[:, 1:IMAGE_TOKENS]
-        found = both["locator"].loss(hidden, model.get_input_embeddings().weight, batch, soft)
-        look = looking(out.cross_attentions, batch["look"])
-        return {"loss": total + found + 0.3 * look, "places": places, "words": words, "locator": found, "look": look}
+        with torch.autocast(device().type, torch.bfloat16):
+            out = model.model(
+                pixel_values=normalize(batch["pixels"]),
+                input_ids=batch["ids"],
+                attention_mask=batch["mask"],
+                decoder_input_ids=given,
+                output_attentions=True,
+                output_hidden_states=True,
+            )
+        logits = model.lm_head(out.last_hidden_state.float())
+        total, places, words = sequence_loss(logits, batch["answer"], first, soft)
+        entering, leaving = (h.float()[:, 1:IMAGE_TOKENS] for h in (out.encoder_hidden_states[0], out.encoder_last_hidden_state))
+        terms = both["locator"].loss(entering, leaving, model.get_input_embeddings().weight, batch, soft)
+        terms["look"] = looking(out.cross_attentions, batch["look"])
+        total = total + sum(WEIGHTS[name] * term for name, term in terms.items())
+        return {"loss": total, "places": places, "words": words} | terms
 
     tower_parts = list(model.model.vision_tower.parameters())
     ids = {id(p) for p in tower_parts}
     groups = [{"params": [p for p in both.parameters() if id(p) not in ids], "share": 1.0}, {"params": tower_parts, "share": 0.4}]
     if tower is not None:
-        train(READ, both, groups, reading_sample, reader, loss, lambda: coverage(model, reader), eval_every=600)
+        train(READ, both, groups, reading_sample, reader, loss, lambda: coverage(model, reader, 100))
     else:
         restore(READ, both)
     save(model, reader)
@@ -401,7 +439,7 @@ def main() -> None:
 def save(model: Florence2ForConditionalGeneration, reader: Collate) -> None:
     """Write model and processor as the published checkpoints are laid out."""
     folder = TINY / "florence-2"
-    model.cpu().eval().half().save_pretrained(folder)
+    model.cpu().eval().half().save_pretrained(folder, max_shard_size="8MB")
     reader.processor.save_pretrained(folder)
     print(f"wrote {folder}")
 

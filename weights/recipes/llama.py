@@ -7,18 +7,19 @@ A sample is one list of candidates and several questions about it. The list is r
 shared by the questions, whose positions go on from its end: to the model each one is the prompt that serving renders.
 
 Answers alone teach retrieval and comparison very slowly, so small heads (dropped when the model is saved) say on the way
-what a reasoner must know. At each candidate's own index, low down: its kind and place. At each index named at the
-prompt's end, halfway up: kind and place again, whether it is of the subject's noun, whether it is a landmark; at the top:
-whether it passes the filters and whether it is the answer. At each landmark's words, halfway up: where that landmark is.
-Two attention heads below the middle are told where to look: from an index at the prompt's end, and from a landmark's
-words, to the candidate's own index. A head of the last layer is told to look from where the answer is due to the
-right index at the prompt's end.
+what a reasoner must know, in the order in which it can know it. The prompt names the indices twice at its end. At each
+candidate's own index, low down: its kind and place. Where an index is named first, a third of the way up: kind and place
+again, and whether it is the subject or a landmark. Where it is named again, with all of that before it: how it compares
+with the other subjects (how many lie further left, are larger ...) and where it lies from the landmarks; further up,
+whether it passes the filters and whether it is the answer. Attention heads are told where to look: from a named index to
+the candidate's own, from an index named again to the landmarks, from where the answer is due to the right index.
 """
 
 import json
 import math
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,17 +38,19 @@ from wrapper.scenes.expressions import CATEGORIES, Expression, Phrase, Question,
 from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
 
-WIDTH, LAYERS, LOW, MIDDLE = 160, 6, 2, 3
-PLAN = Plan("llama", steps=3600, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+WIDTH, LAYERS = 160, 7
+LOW, ROLES, COMPARED, JUDGED = 2, 3, 5, 6
+"""After which layers a candidate is known, its part in the question, how it compares, and whether it is the answer."""
+PLAN = Plan("llama", steps=4500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 QUESTIONS = 8
-WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "verdict": 2.0, "mark": 4.0, "look": 0.3,
-           "read": 0.3}  # fmt: skip
+WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "compared": 6.0, "verdict": 2.0,
+           "look": 0.3, "marks": 0.3, "read": 0.3}  # fmt: skip
 """Of the heads' losses beside that of the answers."""
 TEMPLATE = PromptTemplate(
     line="- {label} {x1},{y1},{x2},{y2} = {index}",  # the blank makes a label the tokens it is in an expression
     score=" score {score}",
     source=" from {source}",
-    prompt="Boxes:\n{candidates}\nFind: {expression}\nIndices: {indices}\nBest index?",
+    prompt="Boxes:\n{candidates}\nFind: {expression}\nIndices: {indices}\nCompare: {indices}\nBest index?",
     decimals=0,
     long_side=LONG_SIDE,
 )
@@ -72,7 +75,21 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    frame = ["user", "assistant", "system", "\n\n", "Boxes:\n", "\nFind:", "\nIndices:", "\nBest index?", " score", " from", " =", "\n-"]
+    frame = [
+        "user",
+        "assistant",
+        "system",
+        "\n\n",
+        "Boxes:\n",
+        "\nFind:",
+        "\nIndices:",
+        "\nCompare:",
+        "\nBest index?",
+        " score",
+        " from",
+        " =",
+        "\n-",
+    ]
     words = [f" {word}" for word in vocabulary()] + ["the", "a", "an", "gdrec", "florence2", " gdrec", " florence2"]
     core.train_from_iterator([*words * 4, *texts(3000), *frame * 50], trainer)
     learned = json.loads(core.to_str())["model"]
@@ -90,9 +107,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def build(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     config = LlamaConfig(
-        vocab_size=len(words), hidden_size=WIDTH, intermediate_size=448, num_hidden_layers=LAYERS, num_attention_heads=4,
-        num_key_value_heads=2, initializer_range=0.06, max_position_embeddings=2048, rope_theta=10000.0, tie_word_embeddings=False,
-        bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
+        vocab_size=len(words), hidden_size=WIDTH, intermediate_size=448, num_hidden_layers=LAYERS, num_attention_heads=8,
+        num_key_value_heads=4, head_dim=32, initializer_range=0.06, max_position_embeddings=2048, rope_theta=10000.0,
+        tie_word_embeddings=False, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
     )  # fmt: skip
     config._attn_implementation = "eager"  # on a CPU faster than the fused kernel for short questions
     model = LlamaForCausalLM(config)
@@ -123,14 +140,14 @@ def match_tokens(attention: nn.Module) -> None:
 class Asked:
     """One question about a list: its text, the answer's index, and for each candidate what the heads are to say.
 
-    marks: where the words for a landmark end (characters of the text), and that landmark's index.
+    roles: whether it is of the subject's noun, and whether it is the first or second landmark; compared: see `compare`,
+    nan where there is nothing to say; passing: whether it passes the question's filters.
     """
 
     text: str
     answer: int
-    marks: list[tuple[int, int]]
-    subject: list[int]
-    landmark: list[int]
+    roles: list[list[int]]
+    compared: list[list[float]]
     passing: list[int]
 
 
@@ -191,17 +208,48 @@ def candidates(rng: random.Random, things: list[SceneObject]) -> list[Candidate]
     return out
 
 
+def compare(things: list[SceneObject], roles: list[list[int]]) -> list[list[float]]:
+    """How every subject compares: 16 figures, nan for what is no subject and for landmarks that are not there.
+
+    First, halved, how many other subjects have a smaller and how many a larger x, y and area. Then for each of two
+    landmarks: where it lies from there (x, y), how many subjects lie nearer and how many further, and the gap between.
+    """
+    pool = [o for o, role in zip(things, roles, strict=True) if role[0]]
+    out = []
+    for thing, role in zip(things, roles, strict=True):
+        figures: list[float] = []
+        for measure in (lambda o: o.middle[0], lambda o: o.middle[1], lambda o: o.area):
+            figures += _counts(measure, thing, pool)
+        for n in (1, 2):
+            places = [o for o, r in zip(things, roles, strict=True) if r[n]]
+            if len(places) != 1:
+                figures += [math.nan] * 5
+                continue
+            x, y = places[0].middle
+            a, b = thing.box, places[0].box
+            gap = math.hypot(max(a[0] - b[2], b[0] - a[2], 0), max(a[1] - b[3], b[1] - a[3], 0))
+            figures += [(thing.middle[0] - x) / LONG_SIDE, (thing.middle[1] - y) / LONG_SIDE, gap / LONG_SIDE]
+            figures += _counts(lambda o, x=x, y=y: math.dist(o.middle, (x, y)), thing, pool)
+        out.append(figures if role[0] else [math.nan] * len(figures))
+    return out
+
+
+def _counts(measure: Callable[[SceneObject], float], thing: SceneObject, pool: list[SceneObject]) -> list[float]:
+    """Half of how many in the pool measure less, and half of how many measure more."""
+    value = measure(thing)
+    return [sum(measure(o) < value for o in pool) / 2, sum(measure(o) > value for o in pool) / 2]
+
+
 def asked(layout: Layout, order: list[int], text: str, target: int, phrases: list[Phrase], rule: Question | None) -> Asked:
     """A question with what the heads are to say, for candidates in the given order."""
     things = [layout.objects[i] for i in order]
-    subject = [int(phrases[0].fits(o.kind)) for o in things]
-    landmark = [int(any(p.fits(o.kind) for p in phrases[1:])) for o in things]
+    named_by = [*phrases[:3], *[None] * (3 - len(phrases))]
+    roles = [[int(p is not None and p.fits(o.kind)) for p in named_by] for o in things]
     if rule is None:
-        passing = subject
+        passing = [role[0] for role in roles]
     else:
         passing = [int(o.kind.noun == rule.noun and bool(passes(layout, rule, o))) for o in things]
-    marks = [(p.end, i) for p in phrases[1:] for i, o in enumerate(things) if p.fits(o.kind)]
-    return Asked(text, order.index(target), marks, subject, landmark, passing)
+    return Asked(text, order.index(target), roles, compare(things, roles), passing)
 
 
 def sample(rng: random.Random, index: int) -> Listed:
@@ -213,7 +261,7 @@ def sample(rng: random.Random, index: int) -> Listed:
             continue
         if index < 3_000:
             layout = replace(layout, objects=layout.objects[:4])
-        elif rng.random() < 0.15:
+        elif random.Random(f"crowded/{index // PLAN.batch}").random() < 0.1:  # whole batches, as all are padded to the longest
             layout = crowded(rng, layout)
         order = list(range(len(layout.objects)))
         rng.shuffle(order)
@@ -233,10 +281,10 @@ class Collate:
 
     list, list_mask (B, P): the prompts' common beginnings; ids, mask, positions (N, Q): the questions, with answers
     where they are known; row (N): the list each question belongs to; answer (N, Q): the next token where it is part of
-    the answer, else -100; look (M, 4): question, head, from and to, where attention is to go in the middle; read
-    (N, 3): question, from and to, within the question, at the top. The tokens that name the indices stand in tail_row,
-    tail_at, the candidates' own indices in own_row, own_at, the landmarks' last words in mark_row, mark_at, each with
-    what the heads are to say there.
+    the answer, else -100. own_row, own_at: the candidates' own indices in the lists; first_row, first_at and again_row,
+    again_at: the indices named in the questions; each with what the heads are to say there. look (M, 3), question, from
+    and to: where a named index finds the candidate's own; marks (M, 4), head, question, from and to: where it finds the
+    landmarks; read (N, 3): where the answer finds its index.
     """
 
     def __init__(self) -> None:
@@ -254,13 +302,14 @@ class Collate:
         return self.encode(self.opening + full[0][:cut]), [self.encode(text[cut:] + self.closing) for text in full]
 
     def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
-        end, comma = self.words.eos_token_id, self.encode(",")[0]
+        end = self.words.eos_token_id
         heads, ids, starts, row_of, answers = [], [], [], [], []
-        tail: dict[str, list[Any]] = {k: [] for k in ("row", "at", "subject", "landmark", "passing", "answer", "kind", "place")}
         own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place")}
-        look: list[tuple[int, int, int, int]] = []  # question, head, from, to
-        read: list[tuple[int, int, int]] = []  # question, from, to
-        mark: dict[str, list[Any]] = {k: [] for k in ("row", "at", "place")}
+        first: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "roles")}
+        again: dict[str, list[Any]] = {k: [] for k in ("row", "at", "compared", "verdict")}
+        look: list[tuple[int, int, int]] = []
+        marks: list[tuple[int, int, int, int]] = []
+        read: list[tuple[int, int, int]] = []
         sign = self.encode(" =")[0]
         for r, row in enumerate(rows):
             head, blocks = self.parts(row)
@@ -271,24 +320,24 @@ class Collate:
             own["kind"] += row.kinds
             own["place"] += [_place(c) for c in row.candidates]
             for a, tokens in zip(row.asked, blocks, strict=True):
-                target = [*self.encode(str(a.answer)), end]
-                for i, at in enumerate(self._indices(tokens, len(row.candidates), comma)):
-                    look.append((len(ids), 0, at, places[i]))
-                    tail["row"].append(len(ids))
-                    tail["at"].append(at)
-                    tail["subject"].append(a.subject[i])
-                    tail["landmark"].append(a.landmark[i])
-                    tail["passing"].append(a.passing[i])
-                    tail["answer"].append(int(i == a.answer))
-                    tail["kind"].append(row.kinds[i])
-                    tail["place"].append(_place(row.candidates[i]))
-                for end_of_words, i in a.marks:
-                    at = self._token_before(a.text, end_of_words)
-                    look.append((len(ids), 1, at, places[i]))
-                    mark["row"].append(len(ids))
-                    mark["at"].append(at)
-                    mark["place"].append(_place(row.candidates[i]))
-                read.append((len(ids), len(tokens) - 1, self._indices(tokens, len(row.candidates), comma)[a.answer]))
+                n, target = len(ids), [*self.encode(str(a.answer)), end]
+                once, twice = self._named(tokens, len(row.candidates))
+                look += [(n, at, place) for at, place in [*zip(once, places, strict=True), *zip(twice, places, strict=True)]]
+                first["row"] += [n] * len(once)
+                first["at"] += once
+                first["kind"] += row.kinds
+                first["place"] += [_place(c) for c in row.candidates]
+                first["roles"] += a.roles
+                again["row"] += [n] * len(twice)
+                again["at"] += twice
+                again["compared"] += a.compared
+                again["verdict"] += [[passing, int(i == a.answer)] for i, passing in enumerate(a.passing)]
+                subjects = [at for at, role in zip(twice, a.roles, strict=True) if role[0]]
+                for mark in (1, 2):
+                    found = [at for at, role in zip(once, a.roles, strict=True) if role[mark]]
+                    if len(found) == 1:
+                        marks += [(mark - 1, n, at, found[0]) for at in subjects]
+                read.append((n, len(tokens) - 1, twice[a.answer]))
                 starts.append(len(head))
                 row_of.append(r)
                 ids.append(tokens + target[:-1])
@@ -297,21 +346,19 @@ class Collate:
         question_ids, mask = _padded(ids, self.words.pad_token_id)
         out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
         out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
-        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0], "look": torch.tensor(look), "read": torch.tensor(read)}
-        for name, table in (("tail", tail), ("own", own), ("mark", mark)):
+        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0]}
+        out |= {"look": torch.tensor(look), "marks": torch.tensor(marks, dtype=torch.long).reshape(-1, 4), "read": torch.tensor(read)}
+        for name, table in (("own", own), ("first", first), ("again", again)):
             out |= {f"{name}_{k}": torch.tensor(v) for k, v in table.items()}
         return out
 
-    def _token_before(self, text: str, end: int) -> int:
-        """Which token of a question ends at a character of its expression."""
-        return len(self.encode("\nFind: " + text[:end])) - 1
-
-    def _indices(self, tokens: list[int], count: int, comma: int) -> list[int]:
-        """Where a question's tokens name the indices: the last run of `count` tokens with commas between them."""
-        digits = [self.encode(str(i))[0] for i in range(count)]
-        run = [t for d in digits for t in (d, comma)][:-1]
-        start = next(s for s in range(len(tokens) - len(run), -1, -1) if tokens[s : s + len(run)] == run)
-        return list(range(start, start + len(run), 2))
+    def _named(self, tokens: list[int], count: int) -> tuple[list[int], list[int]]:
+        """Where a question's tokens name the indices, first and again: the last two runs of them with commas between."""
+        comma = self.encode(",")[0]
+        run = [t for i in range(count) for t in (self.encode(str(i))[0], comma)][:-1]
+        starts = [s for s in range(len(tokens) - len(run) + 1) if tokens[s : s + len(run)] == run]
+        once, twice = (list(range(s, s + len(run), 2)) for s in starts[-2:])
+        return once, twice
 
 
 def _place(candidate: Candidate) -> list[float]:
@@ -328,57 +375,58 @@ def _padded(rows: list[list[int]], fill: int) -> tuple[Tensor, Tensor]:
 
 
 class Hints(nn.Module):
-    """The heads at the tokens that name the indices: retrieval halfway up, reasoning at the top."""
+    """The heads at the tokens that name the indices."""
 
     def __init__(self) -> None:
         super().__init__()
         self.kind = nn.ModuleList(nn.Linear(WIDTH, len(KINDS)) for _ in range(2))
-        self.place = nn.ModuleList(nn.Linear(WIDTH, 3) for _ in range(3))
-        self.roles = nn.Linear(WIDTH, 2)
+        self.place = nn.ModuleList(nn.Linear(WIDTH, 3) for _ in range(2))
+        self.roles = nn.Linear(WIDTH, 3)
+        self.compared = nn.Linear(WIDTH, 16)
         self.verdict = nn.Linear(WIDTH, 2)
         self.norm = nn.RMSNorm(WIDTH)
 
     def loss(self, ran: "Ran", batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Every head's loss."""
         own = self.norm(ran.listed[batch["own_row"], batch["own_at"]])
-        low = self.norm(ran.middle[batch["tail_row"], batch["tail_at"]])
-        high = ran.top[batch["tail_row"], batch["tail_at"]]
-        question, head, start, end = batch["look"].unbind(1)
+        first = self.norm(ran.hidden[ROLES][batch["first_row"], batch["first_at"]])
+        compared = self.norm(ran.hidden[COMPARED][batch["again_row"], batch["again_at"]])
+        judged = self.norm(ran.hidden[JUDGED][batch["again_row"], batch["again_at"]])
+        said = batch["again_compared"].isfinite()
+        shift = batch["list"].shape[1]  # keys of the list come first
+        head, marked, at, mark = batch["marks"].unbind(1)
         asked, due, right = batch["read"].unbind(1)
-        right = right + batch["list"].shape[1]  # keys of the list come first
-        roles = torch.stack([batch["tail_subject"], batch["tail_landmark"]], -1).float()
-        verdict = torch.stack([batch["tail_passing"], batch["tail_answer"]], -1).float()
-        terms = {
+        looking, start, end = batch["look"].unbind(1)
+        return {
             "own_kind": F.cross_entropy(self.kind[0](own), batch["own_kind"]),
             "own_place": F.l1_loss(self.place[0](own), batch["own_place"]),
-            "kind": F.cross_entropy(self.kind[1](low), batch["tail_kind"]),
-            "place": F.l1_loss(self.place[1](low), batch["tail_place"]),
-            "roles": F.binary_cross_entropy_with_logits(self.roles(low), roles),
-            "verdict": F.binary_cross_entropy_with_logits(self.verdict(high), verdict),
-            "look": -(ran.seen[question, head, start, end].float() + 1e-6).log().mean(),
-            "read": -(ran.read[asked, 0, due, right].float() + 1e-6).log().mean(),
-            "mark": ran.top.new_zeros(()),
+            "kind": F.cross_entropy(self.kind[1](first), batch["first_kind"]),
+            "place": F.l1_loss(self.place[1](first), batch["first_place"]),
+            "roles": F.binary_cross_entropy_with_logits(self.roles(first), batch["first_roles"].float()),
+            "compared": F.l1_loss(self.compared(compared)[said], batch["again_compared"][said]),
+            "verdict": F.binary_cross_entropy_with_logits(self.verdict(judged), batch["again_verdict"].float()),
+            "look": _far(ran.seen[ROLES - 1][looking, 0, start, end]),
+            "marks": _far(ran.seen[ROLES][marked, head, at, mark + shift]),
+            "read": _far(ran.seen[-1][asked, 0, due, right + shift]),
         }
-        if len(batch["mark_row"]):
-            marks = self.norm(ran.middle[batch["mark_row"], batch["mark_at"]])
-            terms["mark"] = F.l1_loss(self.place[2](marks), batch["mark_place"])
-        return terms
+
+
+def _far(attention: Tensor) -> Tensor:
+    """How far attention is from being where it should be; 0 where nothing is asked."""
+    return -(attention.float() + 1e-6).log().sum() / max(1, attention.numel())
 
 
 @dataclass
 class Ran:
     """What the losses need of a forward pass.
 
-    listed: (B, P, WIDTH), hidden states of the lists low down; middle, top: (N, Q, WIDTH), of the questions halfway and
-    at the top; seen, read: (N, heads, Q, P + Q), where the questions look just below the middle and at the top; logits: (M, V), where an
-    answer is due.
+    listed: (B, P, WIDTH), hidden states of the lists low down; hidden: (N, Q, WIDTH) of the questions before each layer
+    and after the last; seen: (N, heads, Q, P + Q), where each layer looks; logits: (M, V), where an answer is due.
     """
 
     listed: Tensor
-    middle: Tensor
-    top: Tensor
-    seen: Tensor
-    read: Tensor
+    hidden: tuple[Tensor, ...]
+    seen: tuple[Tensor, ...]
     logits: Tensor
 
 
@@ -400,9 +448,8 @@ def run(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> Ran:
         input_ids=batch["ids"], position_ids=batch["positions"], past_key_values=cache, output_hidden_states=True, output_attentions=True,
         attention_mask=torch.cat([batch["list_mask"][batch["row"]], batch["mask"]], 1),
     )  # fmt: skip
-    top = out.last_hidden_state
-    logits = model.lm_head(top[batch["answer"] >= 0])
-    return Ran(lists.hidden_states[LOW], out.hidden_states[MIDDLE], top, out.attentions[MIDDLE - 1], out.attentions[-1], logits)
+    logits = model.lm_head(out.last_hidden_state[batch["answer"] >= 0])
+    return Ran(lists.hidden_states[LOW], out.hidden_states, out.attentions, logits)
 
 
 def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 
 
 def quiet_libraries() -> None:
@@ -11,3 +12,4 @@ def quiet_libraries() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading weights, over in a second; downloads keep theirs
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)  # PEFT reads it

@@ -78,7 +78,6 @@ def train(run: Run) -> dict[str, Any]:
     with warnings.catch_warnings():
         # PEFT takes LoRA on lm_head for a new vocabulary and keeps the whole layer too; in a checkpoint that does no harm
         warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)  # PEFT reads it
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
     record = describe(run, rows, trainer.state.log_history, time.monotonic() - began)
     if trainer.is_world_process_zero():
@@ -118,7 +117,9 @@ def load(run: Run) -> LlamaSelector:
     """The LLM that gets the adapter."""
     device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
     dtype = torch.bfloat16 if run.preset.four_bit else run.preset.dtype(device)
-    return LlamaSelector.load(run.preset.llama, None, device, dtype, run.preset.four_bit, max_tokens=run.settings.max_tokens)
+    loaded = LlamaSelector.load(run.preset.llama, None, device, dtype, run.preset.four_bit, max_tokens=run.settings.max_tokens)
+    loaded.llm.model.set_attn_implementation(run.settings.attention)
+    return loaded
 
 
 def training_rows(run: Run, selector: LlamaSelector) -> Rows:
@@ -163,7 +164,7 @@ def arguments(run: Run) -> TrainingArguments:
         warmup_steps=s.warmup,
         optim="adamw_torch",
         activation_checkpointing=s.checkpointing,
-        bf16=gpu and (run.preset.half or run.preset.four_bit),
+        bf16=s.bf16,
         use_cpu=not gpu,
         seed=s.seed,
         data_seed=s.seed,

@@ -1,0 +1,231 @@
+"""Candidates of a data set in one file: nothing lost, nothing twice, nothing half-written read as whole."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from wrapper import datasets
+from wrapper.candidates import Candidate
+from wrapper.datasets import Dataset, Example
+from wrapper.datasets.base import PictureFile
+from wrapper.errors import DataError
+from wrapper.pipeline import Wrapper
+from wrapper.presets import PRESETS
+from wrapper.proposals import Proposals, Settings, Share, batches, finish, propose, read_candidates
+from wrapper.proposers.base import Proposer
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return datasets.read("refscenes:val:10:5")
+
+
+@pytest.fixture(scope="module")
+def proposers(wrapper: Wrapper) -> dict[str, Proposer]:
+    return {name: wrapper.proposers[name] for name in ("florence2", "gdrec")}
+
+
+@pytest.fixture(scope="module")
+def settings(proposers: dict[str, Proposer]) -> Settings:
+    return Settings.of("tiny", PRESETS["tiny"], proposers)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "candidates.jsonl"
+    propose(data, settings, proposers, out, Share(), 4)
+    finish(data, settings, out)
+    return out
+
+
+def same(one: Proposals, other: Proposals) -> bool:
+    """Equal but for the times."""
+    return replace(one, ms={}) == replace(other, ms={})
+
+
+def test_every_row_is_there_in_the_datas_order(whole: Path, data: Dataset) -> None:
+    found = read_candidates(whole)
+    assert [r.id for r in found.rows] == [e.id for e in data.examples]
+    assert [r.truth for r in found.rows] == [pytest.approx(e.box) for e in data.examples]
+    assert not list(whole.parent.glob("*.part*"))
+
+
+def test_candidates_are_those_of_the_proposers(whole: Path, data: Dataset, wrapper: Wrapper) -> None:
+    """To a hundredth of a pixel and of a per cent, which is what the file keeps."""
+    pictures = [e.image.open() for e in data.examples[:4]]
+    for row, direct in zip(
+        read_candidates(whole).rows, wrapper.proposers["gdrec"].propose(pictures, [e.expression for e in data.examples[:4]]), strict=False
+    ):
+        assert [c.label for c in row.lists["gdrec"]] == [c.label for c in direct]
+        for kept, fresh in zip(row.lists["gdrec"], direct, strict=True):
+            assert kept.box == pytest.approx(fresh.box, abs=0.02)
+            assert kept.score == pytest.approx(fresh.score, abs=2e-4)
+
+
+@dataclass
+class Cut:
+    """A proposer that is cut down after some batches, as by a kill."""
+
+    inner: Proposer
+    left: int
+    asked: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.asked += len(expressions)
+        return self.inner.propose(images, expressions)
+
+
+def test_a_cut_run_goes_on_without_repeating_or_losing_a_row(
+    whole: Path, data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    out = tmp_path / "candidates.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        propose(data, settings, {**proposers, "gdrec": Cut(proposers["gdrec"], 2)}, out, Share(), 4)
+    part = tmp_path / "candidates.jsonl.part0"
+    part.write_bytes(part.read_bytes()[:-30])  # in the middle of the eighth row
+    with pytest.raises(DataError, match="not finished; run `wrapper propose` again"):
+        read_candidates(out)
+    counting = Cut(proposers["gdrec"], 99)
+    propose(data, settings, {**proposers, "gdrec": counting}, out, Share(), 4)
+    finish(data, settings, out)
+    assert same(read_candidates(out), read_candidates(whole))
+    assert counting.asked == 6  # the batch of the cut row, 4, and the 2 rows not yet begun
+
+
+def test_two_shares_give_the_file_of_one(
+    whole: Path, data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    out = tmp_path / "candidates.jsonl"
+    propose(data, settings, proposers, out, Share(0, 2), 4)
+    with pytest.raises(DataError, match="rows are missing"):
+        finish(data, settings, out)
+    propose(data, settings, proposers, out, Share(1, 2), 4)
+    finish(data, settings, out)
+    assert same(read_candidates(out), read_candidates(whole))
+
+
+def test_expressions_about_one_picture_stay_together() -> None:
+    def example(picture: str, n: int) -> Example:
+        return Example(PictureFile(Path(picture)), "the cup", (0.0, 0.0, 5.0, 5.0), str(n))
+
+    rows = [example(picture, n) for n, picture in enumerate("aaabbbbcd")]
+    assert [[e.id for e in b] for b in batches(rows, 2)] == [["0", "1", "2"], ["3", "4", "5", "6"], ["7", "8"]]
+
+
+def command(out: Path, n: int = 10) -> list[str]:
+    return ["wrapper", "propose", "--data", f"refscenes:val:{n}:5", "--out", str(out), "--batch", "4"]
+
+
+def test_a_killed_process_goes_on(tmp_path: Path) -> None:
+    out, part = tmp_path / "c.jsonl", tmp_path / "c.jsonl.part0"
+    running = subprocess.Popen([sys.executable, "-m", *command(out, 80)], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    while running.poll() is None and not (part.exists() and part.read_bytes().count(b"\n") > 5):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL, "it was done before it could be killed"
+    kept = part.read_bytes().count(b"\n") - 1
+    done = subprocess.run([sys.executable, "-m", *command(out, 80)], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert 5 <= kept < 80
+    assert [r.id for r in read_candidates(out).rows] == [e.id for e in datasets.read("refscenes:val:80:5").examples]
+
+
+def test_two_processes_of_accelerate_give_the_file_of_one(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.jsonl"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    options = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]
+    done = subprocess.run([*launch, *options, *command(out)], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert same(read_candidates(out), read_candidates(whole))
+
+
+def test_a_picture_that_cannot_be_read_does_not_stop_the_run(settings: Settings, proposers: dict[str, Proposer], tmp_path: Path) -> None:
+    for name in ("good.png", "bad.png"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    rows = [{"id": n, "image": n, "expression": "the cup", "bbox": [0, 0, 9, 9]} for n in ("good.png", "bad.png")]
+    (tmp_path / "data.jsonl").write_text("\n".join(json.dumps(r) for r in rows), encoding="utf-8")
+    found = datasets.read(str(tmp_path / "data.jsonl"))
+    picture = (tmp_path / "bad.png").read_bytes()
+    (tmp_path / "bad.png").write_bytes(picture[: len(picture) // 2])  # the header is whole, the pixels are not
+    out = tmp_path / "c.jsonl"
+    propose(found, settings, proposers, out, Share(), 4)
+    finish(found, settings, out)
+    read = read_candidates(out)
+    assert [r.id for r in read.rows] == ["good.png", "bad.png"]
+    assert [id for id, _ in read.failed] == ["bad.png"]
+    assert read.rows[1].merged(("florence2", "gdrec")) == []
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    whole: Path, data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    out = tmp_path / "c.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))  # no file may grow beyond this, as on a full disk
+    try:
+        with pytest.raises(DataError, match=r"cannot be written .*Make room"):
+            propose(data, settings, proposers, out, Share(), 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not out.exists()
+    propose(data, settings, proposers, out, Share(), 4)
+    finish(data, settings, out)
+    assert same(read_candidates(out), read_candidates(whole))
+
+
+def test_other_settings_are_refused(whole: Path, settings: Settings) -> None:
+    options = {**settings.options, "florence2.beams": 5}
+    with pytest.raises(DataError, match=r"other settings \(florence2.beams: 5 here, 1 there\)"):
+        read_candidates(whole, replace(settings, options=options))
+    with pytest.raises(DataError, match="model grounding_dino"):
+        read_candidates(whole, replace(settings, models={**settings.models, "grounding_dino": "another@1"}))
+    assert read_candidates(whole, settings).settings == settings
+
+
+def test_a_run_with_other_settings_does_not_go_on(
+    data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    out = tmp_path / "c.jsonl"
+    propose(data, settings, proposers, out, Share(0, 2), 4)
+    with pytest.raises(DataError, match="begun with other settings or data"):
+        propose(data, replace(settings, preset="paper"), proposers, out, Share(1, 2), 4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda b: b[: len(b) // 2], r"line \d+ is not JSON; the file was cut"),
+        (lambda b: b"\n".join(b.split(b"\n")[:6]) + b"\n", "cut short after line 6"),
+        (lambda b: b.replace(b'"truth": [', b'"truth": ["x", ', 1), "line 2 is no row"),
+        (lambda b: b'{"format": "another"}\n' + b, "not a candidates file of this version"),
+        (lambda b: b"", "line 1 is not JSON"),
+        (lambda b: b"\xff\xfe" + b, "cannot be read as text"),
+    ],
+    ids=["cut in a row", "cut after a row", "bad row", "another format", "empty", "no text"],
+)  # fmt: skip
+def test_damaged_files_are_refused(whole: Path, tmp_path: Path, damage: "object", words: str) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(damage(whole.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(DataError, match=words) as caught:
+        read_candidates(bad)
+    assert "bad.jsonl" in str(caught.value)

@@ -1,0 +1,184 @@
+"""Fine-tuning: what is learned is what is served, and a run that was cut ends as one that was not."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wrapper import datasets
+from wrapper.errors import DataError, ModelError
+from wrapper.pipeline import Wrapper
+from wrapper.presets import PRESETS
+from wrapper.proposals import Proposals, Settings, Share, finish, propose, read_candidates
+from wrapper.selectors.llama import LlamaSelector
+from wrapper.training import sft
+from wrapper.training.settings import PAPER, PROJECTIONS, TINY, TrainSettings, settings_of
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = replace(TINY, rank=4, alpha=8, batch=8, dropout=0.1, save_every=3, check_every=32, check_rows=8, orders=1)
+
+
+@pytest.fixture(scope="module")
+def candidates(wrapper: Wrapper, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("candidates") / "train.jsonl"
+    proposers = {"gdrec": wrapper.proposers["gdrec"]}
+    settings, data = Settings.of("tiny", PRESETS["tiny"], proposers), datasets.read("refscenes:train:40:5")
+    propose(data, settings, proposers, out, Share())
+    finish(data, settings, out)
+    return out
+
+
+@pytest.fixture
+def run(candidates: Path, tmp_path: Path) -> Callable[..., sft.Run]:
+    read = read_candidates(candidates)
+
+    def make(out: str, **changes: Any) -> sft.Run:
+        return sft.Run("tiny", PRESETS["tiny"], ("gdrec",), replace(SETTINGS, **changes), read, read, tmp_path / out)
+
+    return make
+
+
+class Killed(BaseException):
+    """Not an Exception, as a signal is none."""
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """From here on training is cut after some step; gives the list of the steps that are done."""
+    measured, steps = sft.Curve.on_step_end, []
+
+    def counted(self: sft.Curve, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        measured(self, args, state, control, **kwargs)
+        steps.append(state.global_step)
+        if state.global_step == step:
+            raise Killed
+
+    monkeypatch.setattr(sft.Curve, "on_step_end", counted)
+    return steps
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(load_file(folder / "adapter_model.safetensors"))
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(run: Callable[..., sft.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sft.train(run("whole"))
+    with monkeypatch.context() as cut:
+        stop_at(5, cut)
+        with pytest.raises(Killed):
+            sft.train(run("cut"))
+    with monkeypatch.context() as counting:
+        steps = stop_at(-1, counting)
+        resumed = sft.train(run("cut"))
+    assert steps[0] == 4, "it began anew, not from the checkpoint of step 3"
+    assert resumed["curve"] == whole["curve"]
+    assert [p["rows"] for p in whole["curve"]] == sorted({p["rows"] for p in whole["curve"]})
+    one, other = weights(run("whole").out), weights(run("cut").out)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[k], other[k]) for k in one)
+    assert any(bool(v.any()) for k, v in one.items() if "lora_B" in k), "nothing was learned"
+
+
+def test_an_adapter_folder_is_whole_and_serves(run: Callable[..., sft.Run], wrapper: Wrapper) -> None:
+    one = run("one")
+    record = sft.train(one)
+    assert {p.name for p in one.out.iterdir()} == {
+        "adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md", "logs",
+    }  # fmt: skip
+    assert json.loads((one.out / "config.json").read_text()) == json.loads(json.dumps(record))
+    assert record["settings"]["rank"] == 4 and record["data"]["train"]["fingerprint"]
+    assert record["rows"]["training"] > record["rows"]["examples"] > 10
+    assert str(ROOT) not in "".join(p.read_text() for p in one.out.glob("*.*") if p.suffix in (".json", ".md"))
+    assert list((one.out / "logs").glob("events*"))
+
+    plain = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
+    prompt = [plain.encode("Which? 0 or 1")]
+    before = plain.score(prompt, [3])[0]
+    tuned = plain.with_adapter(str(one.out))
+    again = plain.with_adapter(str(one.out))
+    assert not torch.allclose(tuned.score(prompt, [3])[0], before)
+    assert torch.equal(plain.score(prompt, [3])[0], before), "without an adapter the model is what it was"
+    assert torch.equal(again.score(prompt, [3])[0], tuned.score(prompt, [3])[0])
+    rows = one.train.rows[:8]
+    assert sft.accuracy(tuned, rows, ("gdrec",)) == pytest.approx(record["curve"][-1]["p_at_1"])
+
+
+def test_training_lowers_the_loss(run: Callable[..., sft.Run]) -> None:
+    record = sft.train(run("long", epochs=5.0, dropout=0.0, check_every=100000))
+    losses = [p["loss"] for p in record["losses"]]
+    assert len(losses) > 3
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_what_is_learned_is_what_is_served(wrapper: Wrapper) -> None:
+    llama = wrapper.selector
+    assert isinstance(llama, LlamaSelector)
+    row = sft.tokens(llama, "the cup", 7)
+    served, answer = llama.encode("the cup"), llama.answer(7)
+    assert row["input_ids"] == served + answer
+    assert [t for t in row["labels"] if t != -100] == answer
+    assert row["labels"][: len(served)] == [-100] * len(served)
+
+
+def test_only_lora_matrices_are_trained(run: Callable[..., sft.Run]) -> None:
+    one = run("lora")
+    model = sft.with_lora(sft.load(one).llm.model, one)
+    trained = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert trained and all("lora_" in n for n in trained)
+    assert {n.split(".lora_")[0].rsplit(".", 1)[-1] for n in trained} == {*PROJECTIONS, "lm_head"}
+
+
+def test_a_finished_adapter_is_never_overwritten(run: Callable[..., sft.Run]) -> None:
+    one = run("done")
+    one.out.mkdir()
+    (one.out / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="holds a finished adapter"):
+        sft.train(one)
+
+
+def test_a_run_never_goes_on_from_another_ones_checkpoints(run: Callable[..., sft.Run]) -> None:
+    sft.begin(run("half"))
+    sft.begin(run("half"))
+    with pytest.raises(ModelError, match="begun with other settings or data"):
+        sft.train(run("half", lr=0.5))
+
+
+def test_nothing_to_train_on_is_said(run: Callable[..., sft.Run], candidates: Path) -> None:
+    read = read_candidates(candidates)
+    empty = Proposals(read.settings, read.data, [replace(r, lists={"gdrec": ()}) for r in read.rows], [], read.ms)
+    with pytest.raises(DataError, match="No row is left"):
+        sft.train(replace(run("empty"), train=empty))
+
+
+def test_the_papers_settings_are_the_default() -> None:
+    assert settings_of("paper") == settings_of("anything else") == TrainSettings() == PAPER
+    assert (PAPER.rank, PAPER.alpha, PAPER.dropout, PAPER.lr, PAPER.batch, PAPER.epochs) == (128, 256, 0.1, 1e-5, 4, 1.0)
+    assert settings_of("tiny") == TINY
+
+
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"lr": -1.0}, {"dropout": 1.0}, {"epochs": 0.0}])
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=next(iter(wrong))):
+        replace(PAPER, **wrong)
+
+
+def test_two_processes_of_accelerate_train_one_adapter(candidates: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    options = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "wrapper", "train"]
+    given = ["--candidates", str(candidates), "--validation", str(candidates), "--out", str(out), "--rank", "4", "--batch", "4"]
+    done = subprocess.run(
+        [*launch, *options, *given, "--check-every", "32", "--check-rows", "8", "--orders", "1"],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads((out / "config.json").read_text())
+    assert record["curve"][-1]["rows"] >= record["rows"]["training"] > 0
+    assert "lora" in " ".join(weights(out))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wrapper.candidates import Candidate, Reason, Selection, iou, is_correct
+from wrapper.candidates import Candidate, Reason, Selection, abstain, iou, is_correct
 
 CUP = Candidate((0.0, 0.0, 10.0, 10.0), "cup", 0.5, "gdrec")
 
@@ -40,3 +40,19 @@ def test_impossible_scores_and_selections() -> None:
 def test_a_selection_gives_its_box() -> None:
     assert Selection((CUP,), 0, (1.0,), Reason.ONLY_CANDIDATE).box == CUP.box
     assert Selection((), None, (), Reason.NO_CANDIDATES).box is None
+
+
+def test_below_the_threshold_the_answer_is_not_found() -> None:
+    selection = Selection((CUP, CUP), 1, (0.4, 0.6), Reason.CHOSEN, "prompt")
+    assert abstain(selection, 0.0) == abstain(selection, 0.6) == selection
+    unsure = abstain(selection, 0.61)
+    assert (unsure.index, unsure.box, unsure.reason, unsure.guess) == (None, None, Reason.ABSTAINED, 1)
+    assert unsure.margin == pytest.approx(0.2)
+
+
+def test_who_was_not_asked_cannot_be_unsure() -> None:
+    only = Selection((CUP,), 0, (1.0,), Reason.ONLY_CANDIDATE)
+    alone = Selection((CUP, CUP), 0, (), Reason.CHOSEN)
+    assert abstain(only, 0.99) == only
+    assert abstain(alone, 0.99) == alone
+    assert (only.margin, alone.margin, alone.guess) == (None, None, 0)

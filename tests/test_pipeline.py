@@ -59,6 +59,55 @@ def test_a_batch_answers_as_one_by_one(wrapper: Wrapper, val_scenes: list[Scene]
         assert np.allclose(alone.probabilities, other.probabilities, atol=1e-3)
 
 
+def test_stages_end_as_the_whole(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    picture, text = val_scenes[1].picture(), val_scenes[1].expression.text
+    first, second, last = wrapper.stages(picture, text, ("florence2", "gdrec"))
+    assert (first.done, second.done, last.done) == ("florence2", "gdrec", "choice")
+    assert {c.source for c in first.candidates} == {"florence2"}
+    assert first.selection is second.selection is None
+    whole = wrapper.locate(picture, text, ("florence2", "gdrec"))
+    assert last.candidates == second.candidates == whole.candidates
+    assert last.selection is not None and last.selection.index == whole.index
+    assert set(last.selection.timings_ms) == {"florence2", "gdrec", "llama"}
+
+
+def test_only_the_llm_is_asked_again(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    whole = wrapper.locate(val_scenes[1].picture(), val_scenes[1].expression.text, ("gdrec",))
+    fewer = [c for c in whole.candidates if c != whole.chosen]
+    again = wrapper.choose(fewer, "the left one", (640, 480), wrapper.selector)
+    assert again.candidates == tuple(fewer)
+    assert "the left one" in (again.prompt or "")
+    assert set(again.timings_ms) == {"llama"}
+
+
+def test_adapters_are_chosen_by_name(wrapper: Wrapper) -> None:
+    assert wrapper.selector_for(("gdrec",), "zero-shot") is wrapper.selector
+    with pytest.raises(ModelError, match="Choose from auto, zero-shot"):
+        wrapper.selector_for(("gdrec",), "another")
+
+
+def test_gd_and_gdrec_share_one_look(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    pictures, texts = batch(val_scenes[:2])
+    detector = wrapper.proposers["gd"].detector  # type: ignore[attr-defined]
+    assert detector.detect(pictures, texts) is detector.detect(pictures, texts)
+    assert detector.detect(pictures, texts[::-1]) is not detector.detect(pictures, texts)
+    assert detector is wrapper.proposers["gdrec"].detector  # type: ignore[attr-defined]
+
+
+def test_one_picture_with_several_expressions_is_answered_as_if_each_stood_alone(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    """The shared encoding of a picture changes nothing but the time."""
+    one, other = val_scenes[0], val_scenes[1]
+    a, b = one.picture(), other.picture()
+    pictures = [a, b, a, a]
+    texts = [one.expression.text, other.expression.text, "the cat", "the largest thing"]
+    for name in ("florence2", "gdrec"):
+        together = wrapper.proposer(name).propose(pictures, texts)
+        alone = [wrapper.proposer(name).propose([p], [t])[0] for p, t in zip(pictures, texts, strict=True)]
+        assert [[c.label for c in row] for row in together] == [[c.label for c in row] for row in alone]
+        for row, single in zip(together, alone, strict=True):
+            assert np.allclose([c.box for c in row], [c.box for c in single], atol=0.1)
+
+
 def test_gd_and_gdrec_differ_in_how_they_score(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
     pictures, texts = batch(val_scenes[:8])
     plain, rec = (wrapper.proposer(name).propose(pictures, texts) for name in ("gd", "gdrec"))

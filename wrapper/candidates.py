@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from types import MappingProxyType
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in absolute pixels, x to the right and y down, from the upper left corner of the picture."""
@@ -57,15 +56,16 @@ class Reason(str, Enum):
     NO_CANDIDATES = "no_candidates"
     FALLBACK_NOT_AN_INDEX = "fallback_not_an_index"
     FALLBACK_TOO_LONG = "fallback_too_long"
+    ABSTAINED = "abstained"
 
 
 @dataclass(frozen=True)
 class Selection:
     """One candidate picked from a list.
 
-    index: its place in `candidates`, None where there is none. probabilities: one a candidate, summing to 1, empty
-    where the selector gives none; they are the LLM's, uncalibrated. prompt: the exact text the LLM read, None where
-    it was not asked. timings_ms: milliseconds by stage.
+    index: its place in `candidates`, None where there is none or where the answer is "not found" (`abstain`).
+    probabilities: one a candidate, summing to 1, empty where the selector gives none; they are the LLM's, uncalibrated.
+    prompt: the exact text the LLM read, None where it was not asked. timings_ms: milliseconds by stage.
     """
 
     candidates: tuple[Candidate, ...]
@@ -73,10 +73,10 @@ class Selection:
     probabilities: tuple[float, ...]
     reason: Reason
     prompt: str | None = None
-    timings_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.index is None) != (not self.candidates):
+        if (self.index is None) != (not self.candidates or self.reason is Reason.ABSTAINED):
             raise ValueError(f"an index goes with candidates: {len(self.candidates)} candidates, index {self.index}")
         if self.index is not None and not 0 <= self.index < len(self.candidates):
             raise ValueError(f"index {self.index} is outside the {len(self.candidates)} candidates")
@@ -92,3 +92,29 @@ class Selection:
     def box(self) -> Box | None:
         """Its box."""
         return None if self.chosen is None else self.chosen.box
+
+    @property
+    def guess(self) -> int | None:
+        """The most probable candidate, also where it is not the answer."""
+        if not self.probabilities:
+            return self.index
+        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+
+    @property
+    def margin(self) -> float | None:
+        """How much more probable the most probable candidate is than the second; None where there are no two."""
+        if len(self.probabilities) < 2:
+            return None
+        first, second = sorted(self.probabilities, reverse=True)[:2]
+        return first - second
+
+
+def abstain(selection: Selection, least: float) -> Selection:
+    """The selection, or "not found" where the LLM's probability for its pick is below `least` (0 to 1, 0 for never).
+
+    The method itself always answers; this is an addition, and the probabilities are not calibrated. An only candidate,
+    about which the LLM is not asked, stays.
+    """
+    if selection.reason is Reason.CHOSEN and selection.probabilities and max(selection.probabilities) < least:
+        return replace(selection, index=None, reason=Reason.ABSTAINED)
+    return selection

@@ -6,7 +6,7 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from wrapper.subject import check_expression
 Picture = Image.Image | Path | str | bytes
 PROPOSERS = ("florence2", "gdrec", "gd")
 ENSEMBLE = ("florence2", "gdrec")
+AUTO, ZERO_SHOT = "auto", "zero-shot"
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -61,6 +62,16 @@ def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expres
         found[proposer.name] = proposer.propose(images, expressions)
         timings[proposer.name] = 1000 * (time.perf_counter() - began) / max(1, len(expressions))
     return Collected(found, timings)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of an answer: what is done, all candidates so far, milliseconds by step; at the end the selection."""
+
+    done: str
+    candidates: tuple[Candidate, ...]
+    timings_ms: Mapping[str, float]
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +119,41 @@ class Wrapper:
         began = time.perf_counter()
         selections = selector.select(collected.lists, texts, [p.size for p in pictures])
         asked = 1000 * (time.perf_counter() - began) / max(1, len(texts))
-        timings = MappingProxyType({**collected.timings_ms, selector.name: asked})
+        timings = {**collected.timings_ms, selector.name: asked}
         return [replace(selection, timings_ms=timings) for selection in selections]
 
-    def selector_for(self, proposers: Sequence[str]) -> Selector:
-        """Who picks among the candidates of these proposers: the LLM with their adapter, where there is one."""
-        return self.adapted.get(adapter_name(proposers), self.selector)
+    def stages(self, image: Image.Image, expression: str, proposers: Sequence[str], adapter: str = AUTO) -> Iterator[Stage]:
+        """As `locate` for an RGB picture, step by step: one stage a proposer as it is done, then the LLM's choice."""
+        text = check_expression(expression)
+        found: list[Candidate] = []
+        timings: dict[str, float] = {}
+        for name in proposers:
+            collected = collect([self.proposer(name)], [image], [text])
+            found = merge([found, *collected.by_proposer[name]])
+            timings |= collected.timings_ms
+            yield Stage(name, tuple(found), dict(timings))
+        selection = self.choose(found, text, image.size, self.selector_for(proposers, adapter))
+        timings |= selection.timings_ms
+        yield Stage("choice", tuple(found), timings, replace(selection, timings_ms=timings))
+
+    def choose(self, candidates: Sequence[Candidate], expression: str, size: tuple[int, int], selector: Selector) -> Selection:
+        """Only the last step: one of these candidates, of a picture of (width, height) pixels."""
+        began = time.perf_counter()
+        [selection] = selector.select([candidates], [check_expression(expression)], [size])
+        return replace(selection, timings_ms={selector.name: 1000 * (time.perf_counter() - began)})
+
+    def selector_for(self, proposers: Sequence[str], adapter: str = AUTO) -> Selector:
+        """Who picks among the candidates of these proposers.
+
+        adapter: AUTO for the LLM with their own adapter where there is one, ZERO_SHOT for none, else a name in `adapted`.
+        """
+        if adapter == ZERO_SHOT:
+            return self.selector
+        if adapter == AUTO:
+            return self.adapted.get(adapter_name(proposers), self.selector)
+        if adapter not in self.adapted:
+            raise ModelError(f"There is no adapter {adapter!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *self.adapted])}.")
+        return self.adapted[adapter]
 
     def proposer(self, name: str) -> Proposer:
         """A loaded proposer by name."""

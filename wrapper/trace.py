@@ -10,6 +10,7 @@ SENTENCES = {
     Reason.NO_CANDIDATES: "no candidate: nothing in the picture was found for these words",
     Reason.FALLBACK_NOT_AN_INDEX: "the LLM's answer was no index, so the first of {n} candidates was taken",
     Reason.FALLBACK_TOO_LONG: "the list was too long for the LLM, so the first of {n} candidates was taken",
+    Reason.ABSTAINED: "the LLM's best guess among {n} candidates was less probable than you ask for",
 }
 
 

@@ -8,7 +8,7 @@ DINO). Loads any checkpoint of transformers' native class, such as IDEA-Research
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -77,6 +77,7 @@ class Detector:
 
     model: Any
     processor: Any
+    _last: list[tuple[Sequence[Image.Image], Sequence[str], list[Detection]]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def load(cls, source: str, device: torch.device, dtype: torch.dtype) -> "Detector":
@@ -89,11 +90,22 @@ class Detector:
         model.model.backbone = SharedBackbone(model.model.backbone)
         return cls(model.to(device).eval(), processor)
 
-    @torch.inference_mode()
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
-        """Run the model on pairs of picture and expression; a picture that stands there several times is encoded once."""
+        """Run the model on pairs of picture and expression; a picture that stands there several times is encoded once.
+
+        The last batch is remembered, because GD and GDrec read the same detections.
+        """
         if not images:
             return []
+        for seen, asked, found in self._last:
+            if len(seen) == len(images) and all(a is b for a, b in zip(seen, images, strict=True)) and list(asked) == list(expressions):
+                return found
+        found = self._detect(images, expressions)
+        self._last[:] = [(tuple(images), tuple(expressions), found)]
+        return found
+
+    @torch.inference_mode()
+    def _detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
         texts = [e.rstrip(" .?!") + "." for e in expressions]
         limit = self.model.config.max_text_len
         encoded = self.processor.tokenizer(

@@ -1,0 +1,58 @@
+"""Methods side by side."""
+
+import numpy as np
+import pytest
+
+from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.compare import EVERY, Compared, agreement, compare, in_words
+from wrapper.evaluation.methods import Method
+from wrapper.pipeline import Wrapper
+from wrapper.scenes.dataset import Scene
+
+METHODS = [Method.parse(text) for text in EVERY]
+
+
+def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    picture, text = val_scenes[2].picture(), val_scenes[2].expression.text
+    rows = {str(r.method): r.selection for r in compare(wrapper, picture, text, METHODS, "zero-shot")}
+    assert list(rows) == list(EVERY)
+    for name in ("gd", "gdrec", "florence2"):
+        candidates = wrapper.proposer(name).propose([picture], [text])[0]
+        assert rows[name].candidates == tuple(candidates)
+        assert rows[name].box == (candidates[0].box if candidates else None)
+        asked = wrapper.choose(candidates, text, picture.size, wrapper.selector)
+        assert rows[f"{name}+llm"].index == asked.index
+        assert np.allclose(rows[f"{name}+llm"].probabilities, asked.probabilities, atol=1e-3)
+    assert set(rows["gdrec"].timings_ms) == {"gdrec"}
+    assert set(rows["florence2,gdrec+llm"].timings_ms) == {"florence2", "gdrec", "llama"}
+
+
+def picks(*xs: float | None) -> list[Compared]:
+    rows = []
+    for x, method in zip(xs, METHODS, strict=False):
+        cup = () if x is None else (Candidate((x, 0.0, x + 100, 100.0), "cup", None, "gd"),)
+        rows.append(Compared(method, Selection(cup, 0 if cup else None, (), Reason.CHOSEN if cup else Reason.NO_CANDIDATES)))
+    return rows
+
+
+def test_agreement_is_the_overlap_of_the_picks() -> None:
+    assert agreement(picks(0, 50, None)) == [
+        [1.0, pytest.approx(1 / 3), None],
+        [pytest.approx(1 / 3), 1.0, None],
+        [None, None, None],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("xs", "words"),
+    [
+        ((0, 5, 10), "All 3 methods pick the same object."),
+        ((None, None), "All methods found nothing."),
+        ((0, 300, 5), "a, c agree; b stands alone."),
+        ((0, None, None), "b, c find nothing; a stands alone."),
+        ((0, 5, None), "a, b agree; c finds nothing."),
+    ],
+)
+def test_who_agrees_with_whom(xs: tuple[float | None, ...], words: str) -> None:
+    rows = picks(*xs)
+    assert in_words(rows, {r.method: name for r, name in zip(rows, "abc", strict=False)}) == words

@@ -1,0 +1,91 @@
+"""One picture and expression through several methods, side by side.
+
+Every vision-language model runs once, whatever number of methods reads its candidates; the LLM runs once for all
+methods that share an adapter.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image
+
+from wrapper.candidates import IOU_THRESHOLD, Selection, iou
+from wrapper.evaluation.methods import Method
+from wrapper.pipeline import AUTO, Wrapper, collect, merge
+from wrapper.selectors.base import FirstCandidate, Selector
+from wrapper.subject import check_expression
+
+EVERY = ("gd", "gdrec", "florence2", "gd+llm", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm")
+"""What the page compares: each model alone, each with the LLM, and both models with the LLM."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one method answers. selection.timings_ms: its own stages, as if it had run alone."""
+
+    method: Method
+    selection: Selection
+
+
+def compare(wrapper: Wrapper, image: Image.Image, expression: str, methods: Sequence[Method], adapter: str = AUTO) -> list[Compared]:
+    """Run methods on one RGB picture.
+
+    adapter: which adapter methods with an LLM use that name none, as in Wrapper.selector_for.
+    """
+    text = check_expression(expression)
+    names = list(dict.fromkeys(p for m in methods for p in m.proposers))
+    found = collect([wrapper.proposer(name) for name in names], [image], [text])
+    lists = {m: merge([found.by_proposer[p][0] for p in m.proposers]) for m in methods}
+    chosen: dict[Method, Selection] = {}
+    for selector, group in _by_selector(wrapper, methods, adapter):
+        began = time.perf_counter()
+        selections = selector.select([lists[m] for m in group], [text] * len(group), [image.size] * len(group))
+        ms = 1000 * (time.perf_counter() - began) / len(group)
+        for method, selection in zip(group, selections, strict=True):
+            asked = {} if method.how == "alone" else {selector.name: ms}
+            timings = {p: found.timings_ms[p] for p in method.proposers} | asked
+            chosen[method] = replace(selection, timings_ms=timings)
+    return [Compared(m, chosen[m]) for m in methods]
+
+
+def _by_selector(wrapper: Wrapper, methods: Sequence[Method], adapter: str) -> list[tuple[Selector, list[Method]]]:
+    groups: dict[int, tuple[Selector, list[Method]]] = {}
+    alone = FirstCandidate()
+    for m in methods:
+        selector = alone if m.how == "alone" else wrapper.selector_for(m.proposers, m.adapter or adapter)
+        groups.setdefault(id(selector), (selector, []))[1].append(m)
+    return list(groups.values())
+
+
+def agreement(rows: Sequence[Compared]) -> list[list[float | None]]:
+    """IoU of every method's pick with every other's; None where one of the two found nothing."""
+    boxes = [r.selection.box for r in rows]
+    return [[None if a is None or b is None else iou(a, b) for b in boxes] for a in boxes]
+
+
+def in_words(rows: Sequence[Compared], labels: Mapping[Method, str]) -> str:
+    """Who agrees with whom: methods whose picks overlap by more than the threshold with the first of a group."""
+    groups: list[list[Compared]] = []
+    for row in rows:
+        for group in groups:
+            if _same(group[0].selection, row.selection):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    if len(groups) == 1:
+        return "All methods found nothing." if rows[0].selection.box is None else f"All {len(rows)} methods pick the same object."
+    parts = []
+    for group in sorted(groups, key=len, reverse=True):
+        names = ", ".join(labels[r.method] for r in group)
+        what = "find nothing" if group[0].selection.box is None else "agree"
+        alone = "finds nothing" if group[0].selection.box is None else "stands alone"
+        parts.append(f"{names} {what if len(group) > 1 else alone}")
+    return "; ".join(parts) + "."
+
+
+def _same(a: Selection, b: Selection) -> bool:
+    if a.box is None or b.box is None:
+        return a.box is b.box
+    return iou(a.box, b.box) > IOU_THRESHOLD

@@ -1,4 +1,4 @@
-"""The web page. python app.py [--host 127.0.0.1] [--port 7860] [--preset tiny]
+"""The web page. python app.py [--host 127.0.0.1] [--port 7860] [--preset auto] [--mcp]
 
 On a Hugging Face Space this file is run as it stands; WRAPPER_PRESET chooses the models there.
 """
@@ -8,6 +8,9 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 
 import argparse
+import html
+import importlib.util
+from typing import Any
 
 import gradio as gr
 import spaces  # noqa: F401  before anything that touches CUDA, as ZeroGPU wants it
@@ -17,13 +20,18 @@ from wrapper.quiet import quiet_libraries
 quiet_libraries()
 
 from wrapper.errors import WrapperError
-from wrapper.presets import PRESETS
-from wrapper.ui import locate
+from wrapper.presets import PRESETS, best_preset
+from wrapper.ui import benchmark, compare, locate, models
 
 TITLE = "LLM-wrapper"
 INTRODUCTION = """# LLM-wrapper
 Florence-2 and Grounding DINO propose boxes; a Llama 3 reads the list as text and picks the one your words mean.
 """
+LOOKS: dict[str, Any] = {
+    "theme": gr.themes.Soft(), "max_file_size": "60mb", "allowed_paths": [], "enable_monitoring": False, "show_error": True,
+    "run_history": False, "footer_links": ["api", "settings"],
+}  # fmt: skip
+"""How the page is served, here and in tests."""
 ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji
 objects, and know nothing else: on a photograph their answers mean nothing. Start the app with `--preset paper` (or `cpu`) for the
 published checkpoints."""
@@ -31,14 +39,21 @@ published checkpoints."""
 
 def build(preset: str) -> gr.Blocks:
     """The page, with the models of a preset loaded."""
-    locate.load(preset)
+    loaded = models.load(best_preset() if preset == "auto" else preset)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.Markdown(INTRODUCTION)
-        if preset == "tiny":
+        if loaded.trouble:
+            gr.Markdown(f"**⚠️ The bundled models serve instead.** {html.escape(loaded.trouble)}", elem_id="trouble")
+        if loaded.name == "tiny":
             gr.Markdown(ABOUT_TINY, elem_id="about")
         with gr.Tab("Locate"):
-            locate.build()
+            first = locate.build(page)
+        with gr.Tab("Compare") as second:
+            compare.build(second, first)
+        with gr.Tab("Benchmark"):
+            benchmark.build()
+        gr.Markdown(models.status(loaded), elem_id="status")
     page.queue(max_size=20, default_concurrency_limit=1)
     return page
 
@@ -48,20 +63,24 @@ def arguments() -> argparse.Namespace:
     on_space = "SPACE_ID" in os.environ
     parser.add_argument("--host", default="0.0.0.0" if on_space else "127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on")
-    parser.add_argument("--preset", default=os.environ.get("WRAPPER_PRESET", "tiny"), choices=PRESETS, help="set of models")
+    parser.add_argument(
+        "--preset", default=os.environ.get("WRAPPER_PRESET", "auto"), choices=["auto", *PRESETS],
+        help="set of models; auto: full size where a CUDA GPU and the checkpoints are at hand, else the bundled ones",
+    )  # fmt: skip
+    parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools too; needs pip install 'gradio[mcp]'")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
     try:
         page = build(options.preset)
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     page.launch(
-        server_name=options.host, server_port=options.port, theme=gr.themes.Soft(), max_file_size="60mb", allowed_paths=[],
-        enable_monitoring=False, show_error=True,
-        run_history=False, footer_links=["api", "settings"],
+        server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS,
     )  # fmt: skip
 
 

@@ -35,19 +35,19 @@ def locate(client: Client, path: Path | str, expression: str, proposers: list[st
 def test_every_example_runs(client: Client) -> None:
     right = 0
     for row in ROWS:
-        picture, sentence, table, prompt, trace = locate(client, EXAMPLES / row["image"], row["expression"])
+        picture, sentence, table, prompt, _, trace = locate(client, EXAMPLES / row["image"], row["expression"])
         with Image.open(picture if isinstance(picture, str) else picture["path"]) as shown:
             assert list(shown.size) == trace["image_size"]
         assert len(table["data"]) == len(trace["candidates"]) > 0
         assert sentence.startswith("### Box")
         assert row["expression"] in prompt or trace["reason"] == "only_candidate"
-        right += is_correct(trace["box"] and tuple(trace["box"]), tuple(row["bbox"]))
+        right += row["bbox"] is not None and is_correct(trace["box"] and tuple(trace["box"]), tuple(row["bbox"]))
     assert right >= 2
 
 
 def test_examples_cover_every_category() -> None:
     assert {row["category"] for row in ROWS} == {
-        "attribute", "size", "position", "ordinal", "relation", "negation", "combination",
+        "attribute", "size", "position", "ordinal", "relation", "negation", "combination", "absent",
     }  # fmt: skip
 
 
@@ -82,8 +82,33 @@ def test_no_picture_gets_its_sentence(client: Client) -> None:
 def test_nothing_found_is_said(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "white.png"
     Image.new("RGB", (300, 200), "white").save(file)
-    _, sentence, table, prompt, trace = locate(client, file, "the zebra", ["gdrec"])
+    _, sentence, table, prompt, _, trace = locate(client, file, "the zebra", ["gdrec"])
     assert sentence.startswith("### Nothing found")
     assert (trace["box"], trace["index"], trace["reason"]) == (None, None, "no_candidates")
     assert prompt == "The LLM was not asked."
     assert table["data"] == []
+
+
+def test_compare_answers_by_every_method(client: Client) -> None:
+    row = ROWS[2]
+    true_box = ", ".join(str(v) for v in row["bbox"])
+    words, pictures, table, overlaps, facts, slider = client.predict(
+        handle_file(str(EXAMPLES / row["image"])), row["expression"], "zero-shot", true_box, api_name="/compare"
+    )
+    assert words.startswith("### ") and len(pictures) == len(table["data"]) == len(overlaps["data"]) == len(facts["methods"]) == 7
+    assert all(m["box"] == (None if m["index"] is None else m["candidates"][m["index"]]["box"]) for m in facts["methods"])
+    assert len(slider) == 2
+    right = [m["box"] is not None and is_correct(tuple(m["box"]), tuple(row["bbox"])) for m in facts["methods"]]
+    assert [p["caption"].endswith(": right") for p in pictures] == right
+
+
+def test_benchmark_measures_methods(client: Client) -> None:
+    job = client.submit(None, 16, ["gdrec", "gdrec+llm"], "zero-shot", 5, api_name="/benchmark")
+    progress, table, *_ = job.result()
+    assert "16 of 16, done" in progress
+    assert [r[0] for r in table["data"]] == ["GDrec alone", "GDrec + LLM"]
+    assert len(job.outputs()) == 2
+
+
+def test_endpoints_are_the_three_that_are_documented(client: Client) -> None:
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/locate", "/compare", "/benchmark"}

@@ -1,4 +1,5 @@
-"""The command line: python -m wrapper locate | scenes | propose | train | adapter | evaluate | report."""
+"""The command line: python -m wrapper locate | scenes | propose | train | adapter | evaluate | report | abstention |
+deploy."""
 
 import inspect
 import json
@@ -13,6 +14,7 @@ import typer
 from wrapper import datasets
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, Preset, find_preset
+from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
 
 METHODS_HELP = (
@@ -96,15 +98,18 @@ def scenes(
     from tqdm import tqdm
 
     from wrapper.scenes.dataset import write
-    from wrapper.scenes.layout import Split
 
-    if split not in get_args(Split):
-        raise WrapperError(f"There is no split {split!r}. Choose one of {', '.join(get_args(Split))}.")
     try:
-        for _ in tqdm(write(split, n, seed, out), total=n, unit="scene"):  # type: ignore[arg-type]
+        for _ in tqdm(write(_split(split), n, seed, out), total=n, unit="scene"):
             pass
     except OSError as error:
         raise WrapperError(f"The scenes cannot be written to {out} ({error}). Choose a folder you may write to.") from error
+
+
+def _split(name: str) -> Split:
+    if name not in get_args(Split):
+        raise WrapperError(f"There is no split {name!r}. Choose one of {', '.join(get_args(Split))}.")
+    return name  # type: ignore[return-value]
 
 
 def _names(proposers: str) -> list[str]:
@@ -235,6 +240,41 @@ def evaluate(
     run(Plan(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch))
     write_report(out)
     print(f"wrote {out / 'report.md'}")
+
+
+@app.command()
+def abstention(
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    n: Annotated[int, typer.Option(min=2, help="How many scenes.")] = 500,
+    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
+) -> None:
+    """Measure what "not found" below a probability costs and brings, on RefScenes with absent objects."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    from wrapper.evaluation.abstention import as_markdown, measure
+    from wrapper.pipeline import Wrapper
+
+    names = _names(proposers)
+    print(as_markdown(measure(Wrapper.from_preset(preset, names), names, _split(split), n)))
+
+
+@app.command()
+def deploy(
+    space: Annotated[str, typer.Option(help="The Space, such as you/llm-wrapper.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files and their sizes.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Anyone may see a Space that is made; private otherwise.")] = False,
+) -> None:
+    """Send the app to a Hugging Face Space: exactly the files it needs."""
+    from wrapper import deploy as space_files
+
+    listed = space_files.items()
+    for item in listed:
+        print(f"{item.size:10,}  {item.name}")
+    print(f"{sum(i.size for i in listed):10,}  bytes in {len(listed)} files")
+    if not dry_run:
+        print(space_files.deploy(space, private=not public))
 
 
 @app.command()

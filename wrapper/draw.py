@@ -47,13 +47,21 @@ def _palette() -> sv.ColorPalette:
     return sv.ColorPalette.from_hex([*COLORS.values(), OTHER])
 
 
-def annotate(image: Image.Image, selection: Selection, truth: Box | None = None) -> Image.Image:
+def annotate(image: Image.Image, selection: Selection, truth: Box | None = None, marked: int | None = None) -> Image.Image:
     """The picture (RGB) with every candidate's box and index, and the pick spotlighted; a new picture of the same size.
 
-    truth: the true box where it is known; its corners are marked in white.
+    truth: the true box where it is known; its corners are marked in white. marked: a candidate to be pointed out.
     """
     scene = draw_candidates(_spotlight(image, selection.box), selection.candidates, selection.index)
+    if marked is not None:
+        scene = _ring(scene, selection.candidates[marked])
     return scene if truth is None else _corners(scene, truth)
+
+
+def _ring(scene: Image.Image, candidate: Candidate) -> Image.Image:
+    found, thickness = detections([candidate]), max(3, round(min(scene.size) / 120))
+    scene = sv.BoxAnnotator(sv.Color.WHITE, 2 * thickness).annotate(scene, found)
+    return sv.BoxAnnotator(_palette(), thickness).annotate(scene, found)
 
 
 def _corners(scene: Image.Image, box: Box) -> Image.Image:

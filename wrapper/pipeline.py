@@ -61,6 +61,8 @@ def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expres
         began = time.perf_counter()
         found[proposer.name] = proposer.propose(images, expressions)
         timings[proposer.name] = 1000 * (time.perf_counter() - began) / max(1, len(expressions))
+    if {"gd", "gdrec"} <= timings.keys():  # whoever comes second reads what the first one's look found; alone it would look itself
+        timings["gd"] = timings["gdrec"] = timings["gd"] + timings["gdrec"]
     return Collected(found, timings)
 
 

@@ -77,6 +77,26 @@ def adapter_name(proposers: Sequence[str]) -> str:
     return "ensemble" if len(proposers) > 1 else {"gd": "gdrec"}.get(proposers[0], proposers[0])
 
 
+def best_preset() -> str:
+    """What "auto" stands for: the first full-size preset whose models are all on this machine, where there is a CUDA GPU;
+    else the bundled one."""
+    import torch
+
+    if torch.cuda.is_available():
+        for name in ("paper", "cpu"):
+            preset = PRESETS[name]
+            if all(_at_hand(source) for source in (preset.florence2, preset.grounding_dino, preset.llama)):
+                return name
+    return "tiny"
+
+
+def _at_hand(source: str) -> bool:
+    """Whether a checkpoint is a folder, or lies in the Hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return Path(source).is_dir() or isinstance(try_to_load_from_cache(source, "config.json"), str)
+
+
 def find_preset(name: str) -> Preset:
     """The preset of a name; ModelError names the others where there is none."""
     if name not in PRESETS:

@@ -1,4 +1,5 @@
-"""Write the bundled examples: one unseen RefScenes picture a category, with its expression and true box.
+"""Write the bundled examples: one unseen RefScenes picture a category, with its expression and true box, and two whose
+expression means nothing in the picture.
 
     python -m weights.recipes.examples
 
@@ -9,6 +10,7 @@ import json
 import random
 from pathlib import Path
 
+from wrapper.evaluation.abstention import absent_pairs
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
 
@@ -18,13 +20,18 @@ SEED = 2026
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    rows = []
+    rows: list[dict[str, object]] = []
     for i, category in enumerate([*CATEGORIES, "relation"]):
         key = f"examples/{SEED}/{i}"
         scene = draw_scene(random.Random(key), "val", key, category)  # type: ignore[arg-type]
         name = f"{category}-{i}.jpg"
         scene.picture().save(FOLDER / name, quality=92)
         rows.append({"image": name, "expression": scene.expression.text, "bbox": list(scene.box), "category": category})
+    pool = [draw_scene(random.Random(f"absent/{SEED}/{i}"), "val", f"absent/{SEED}/{i}") for i in range(3)]
+    for i, (scene, expression) in enumerate(absent_pairs(pool)[:2]):
+        name = f"absent-{i}.jpg"
+        scene.picture().save(FOLDER / name, quality=92)
+        rows.append({"image": name, "expression": expression, "bbox": None, "category": "absent"})
     (FOLDER / "examples.json").write_text(json.dumps(rows, indent=1) + "\n")
     print(f"wrote {len(rows)} examples to {FOLDER}")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from wrapper import datasets
+from wrapper import adapters, datasets
 from wrapper.candidates import IOU_THRESHOLD
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method, Oracle, selectors
@@ -115,13 +115,9 @@ def judge(found: Proposals, method: Method, selector: Selector) -> tuple[list[Ou
 
 def _adapters(plan: Plan) -> dict[str, Any]:
     """For each adapter in use, what its own config.json says, without the losses."""
-    out = {}
-    for name in dict.fromkeys(m.adapter for m in plan.methods if m.adapter):
-        file = Path(plan.preset.adapters.get(name, name)) / "config.json"
-        if file.is_file():
-            data = json.loads(file.read_text(encoding="utf-8"))
-            out[name] = {k: v for k, v in data.items() if k != "losses"}
-    return out
+    names = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)
+    found = {name: adapters.record(plan.preset.adapters.get(name, name)) for name in names}
+    return {name: {k: v for k, v in data.items() if k != "losses"} for name, data in found.items() if data}
 
 
 def slug(data: str) -> str:

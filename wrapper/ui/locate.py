@@ -1,7 +1,11 @@
-"""The Locate tab: a picture and an expression in; boxes, the pick and what the LLM read out."""
+"""The Locate tab: a picture and an expression in; boxes, the pick, and everything about it out."""
 
 import html
 import json
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,113 +13,481 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import Reason, Selection
+from wrapper import adapters
+from wrapper.candidates import Box, Candidate, Reason, Selection, abstain, iou, is_correct
 from wrapper.draw import annotate
-from wrapper.errors import ImageError, ModelError, WrapperError
+from wrapper.errors import DataError, ModelError
+from wrapper.export import as_coco, as_csv, as_yolo
 from wrapper.images import load_image
-from wrapper.pipeline import ENSEMBLE, Wrapper
+from wrapper.pipeline import AUTO, ENSEMBLE, ZERO_SHOT, Stage
+from wrapper.presets import adapter_name
+from wrapper.scenes.dataset import draw_scene
+from wrapper.scenes.expressions import CATEGORIES
+from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import explain, trace
+from wrapper.ui import common, models
 from wrapper.ui.picture import unopened
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
-NAMES = {"florence2": "Florence-2", "gdrec": "GDrec", "gd": "Grounding DINO"}
+SELECT, TRUTH, ADD = "picks out a candidate", "marks the true box (two corners)", "adds a candidate (two corners)"
+ORDERS = 10
+HINT = "Choose an example or upload a picture, then press **Locate**."
 
-_loaded: dict[str, Wrapper] = {}
+
+@dataclass(frozen=True)
+class Session:
+    """What the page shows, kept between presses. path: the picture's file; marked: the candidate pointed out; corner: the
+    first of two clicked corners."""
+
+    path: str
+    size: tuple[int, int]
+    expression: str
+    proposers: tuple[str, ...]
+    adapter: str
+    threshold: float
+    selection: Selection
+    truth: Box | None = None
+    marked: int | None = None
+    corner: tuple[float, float] | None = None
 
 
-def load(preset: str) -> None:
-    """Load the models of a preset for the handlers; on a Space at import, so that they are in place for the GPU."""
-    _loaded["wrapper"] = Wrapper.from_preset(preset)
+Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Session | None]
 
 
 @spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
-def _locate(picture: Image.Image, expression: str, proposers: list[str]) -> Selection:
-    return _loaded["wrapper"].locate(picture, expression, proposers)
+def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> Iterator[Stage]:
+    yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
 
 
-def locate(path: str | None, expression: str, proposers: list[str]) -> tuple[Image.Image, str, list[list[Any]], str, dict[str, Any]]:
+@spaces.GPU(duration=15)  # type: ignore[untyped-decorator]
+def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
+    wrapper = models.now().wrapper
+    return wrapper.choose(candidates, expression, size, wrapper.selector_for(proposers, adapter))
+
+
+@spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
+def _shuffled(session: Session) -> Agreement:
+    s, wrapper = session, models.now().wrapper
+    selector = wrapper.selector_for(s.proposers, s.adapter)
+    return shuffle_check(selector, s.selection.candidates, s.expression, s.size, s.selection.guess, ORDERS)
+
+
+# ---- what the page asks for
+
+
+def locate(
+    path: str | None, expression: str, proposers: list[str], adapter: str = AUTO, threshold: float = 0.0, true_box: str = ""
+) -> Iterator[Outputs]:
     """Find the object that an expression means in a picture.
 
-    Returns the annotated picture, a sentence about the answer, the table of candidates, the text the LLM read, and
-    everything as JSON (the schema of the command line's --json).
+    proposers: "florence2", "gdrec" or both. adapter: "auto", "zero-shot" or an adapter's name. threshold: answer "not found"
+    below this LLM probability, 0 to always answer. true_box: "x1, y1, x2, y2" in pixels, where it is known.
+
+    Gives the annotated picture, the answer in words, the table of candidates, the text the LLM read, remarks on it, and
+    everything as JSON (the schema of the command line's --json); first as proposers are done, then with the choice.
     """
-    try:
-        if path is None:
-            raise ImageError("There is no picture. Upload one, paste one, or choose an example.")
+    with common.told():
         text = check_expression(expression or "")
+        picture = common.opened(path)
         if not proposers:
             raise ModelError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
-        picture = load_image(path)
-        selection = _locate(picture, text, proposers)
-    except WrapperError as error:
-        raise gr.Error(html.escape(str(error)), title="That did not work", print_exception=False) from error
-    read = selection.prompt or "The LLM was not asked."
-    return annotate(picture, selection), sentence(selection), table(selection), read, trace(selection, text, picture.size)
+        truth = common.read_box(true_box, picture.size)
+        order = [name for name in ENSEMBLE if name in proposers]
+        for stage in _stages(picture, text, order, adapter):
+            if stage.selection is None:
+                yield _unfinished(picture, stage, order)
+                continue
+            session = Session(str(path), picture.size, text, tuple(order), adapter, threshold, abstain(stage.selection, threshold), truth)
+            yield view(session, picture)
 
 
-def sentence(selection: Selection) -> str:
-    """The answer in words, as Markdown."""
-    why = explain(selection)
-    seconds = sum(selection.timings_ms.values()) / 1000
-    if selection.chosen is None or selection.index is None:
-        return f"### Nothing found\n{why[0].upper()}{why[1:]}. Try other words for the object. ({seconds:.1f} s)"
-    label = html.escape(selection.chosen.label)
-    share = ""
-    if selection.reason is Reason.CHOSEN and selection.probabilities:
-        share = f", LLM probability {selection.probabilities[selection.index]:.0%} (uncalibrated)"
-    return f"### Box {selection.index}: {label}\n{why[0].upper()}{why[1:]}{share}. ({seconds:.1f} s)"
+def _unfinished(picture: Image.Image, stage: Stage, order: list[str]) -> Outputs:
+    """The page while proposers or the LLM are still at work."""
+    waiting = [common.NAMES[name] for name in order[order.index(stage.done) + 1 :]]
+    done = ", ".join(f"{common.NAMES[n]} in {ms:.0f} ms" for n, ms in stage.timings_ms.items())
+    then = f"{waiting[0]} is looking" if waiting else "The LLM is choosing"
+    shown = Selection(stage.candidates, None, (), Reason.ABSTAINED if stage.candidates else Reason.NO_CANDIDATES)
+    return (
+        common.for_page(annotate(picture, shown)), f"### {then} …\n{len(stage.candidates)} boxes so far: {done}.", table(shown),
+        "", "", {}, None,
+    )  # fmt: skip
 
 
-def table(selection: Selection) -> list[list[Any]]:
+def view(session: Session, picture: Image.Image | None = None) -> Outputs:
+    """Everything the page shows of a finished answer."""
+    s = session
+    image = annotate(picture or load_image(s.path), s.selection, s.truth, s.marked)
+    return (
+        common.for_page(image), answer(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
+        trace(s.selection, s.expression, s.size), session,
+    )  # fmt: skip
+
+
+def ask_again(session: Session | None, expression: str, adapter: str, threshold: float) -> Outputs:
+    """Ask only the LLM, about the candidates as they are now."""
+    with common.told():
+        s, text = _have(session), check_expression(expression or "")
+        return view(_asked(s, s.selection.candidates, text, adapter, threshold))
+
+
+def delete_candidate(session: Session | None) -> Outputs:
+    """Take the candidate that is pointed out from the list, and ask the LLM again."""
+    with common.told():
+        s = _have(session)
+        if s.marked is None:
+            raise DataError("No candidate is chosen. Press its row in the table or its box in the picture first.")
+        rest = s.selection.candidates[: s.marked] + s.selection.candidates[s.marked + 1 :]
+        return view(_asked(s, rest, s.expression, s.adapter, s.threshold))
+
+
+def add_candidate(session: Session | None, label: str, box: str) -> Outputs:
+    """Add a candidate of one's own, and ask the LLM again."""
+    with common.told():
+        s = _have(session)
+        return view(_added(s, label, common.read_box(box, s.size)))
+
+
+def _added(s: Session, label: str, box: Box | None) -> Session:
+    words = " ".join(label.split())[:60]
+    if box is None or not words:
+        raise DataError("A candidate needs a label and a box. Write both, such as “cup” and “40, 60, 180, 220”.")
+    return _asked(s, (*s.selection.candidates, Candidate(box, words, None, s.proposers[-1])), s.expression, s.adapter, s.threshold)
+
+
+def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str, threshold: float) -> Session:
+    selection = _choose(candidates, expression, s.size, list(s.proposers), adapter)
+    return replace(
+        s, selection=abstain(selection, threshold), expression=expression, adapter=adapter, threshold=threshold, marked=None, corner=None
+    )
+
+
+def shuffle(session: Session | None) -> str:
+    """Ask the LLM about the same list in other orders."""
+    with common.told():
+        s = _have(session)
+        if s.selection.reason not in (Reason.CHOSEN, Reason.ABSTAINED):
+            raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
+        found = _shuffled(s)
+        others = sorted(set(found.picks) - {s.selection.guess})
+        rest = f" Other picks: {', '.join(map(str, others))}." if others else ""
+        return f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list.{rest}"
+
+
+def set_threshold(session: Session | None, threshold: float) -> Outputs | tuple[Any, ...]:
+    """Apply another threshold to the answer that is there; nothing is computed again."""
+    if session is None:
+        return tuple(gr.skip() for _ in range(7))
+    s = session.selection
+    if s.reason is Reason.ABSTAINED:
+        s = replace(s, reason=Reason.CHOSEN, index=s.guess)
+    with common.told():
+        return view(replace(session, selection=abstain(s, threshold), threshold=threshold))
+
+
+def set_truth(session: Session | None, true_box: str) -> Outputs | tuple[Any, ...]:
+    """Compare the answer that is there with another true box."""
+    if session is None:
+        return tuple(gr.skip() for _ in range(7))
+    with common.told():
+        return view(replace(session, truth=common.read_box(true_box, session.size)))
+
+
+def mark_row(session: Session | None, event: gr.SelectData) -> Outputs:
+    """Point out the candidate of a row."""
+    with common.told():
+        s = _have(session)
+        return view(replace(s, marked=_row(event.index, len(s.selection.candidates))))
+
+
+def _row(index: Any, count: int) -> int | None:
+    row = index[0] if isinstance(index, list | tuple) else index
+    return int(row) if row is not None and int(row) < count else None
+
+
+def click(session: Session | None, does: str, label: str, event: gr.SelectData) -> tuple[Any, ...]:
+    """A click into the picture: point out the smallest candidate there, or set a corner of a box. Ends with the true box's text."""
+    with common.told():
+        s = _have(session)
+        scale = max(1.0, max(s.size) / common.SHOWN_SIDE)
+        x, y = min(event.index[0] * scale, s.size[0]), min(event.index[1] * scale, s.size[1])
+        if does == SELECT:
+            return (*view(replace(s, marked=smallest(s.selection.candidates, x, y))), common.box_text(s.truth))
+        if s.corner is None:
+            gr.Info("First corner set. Click the opposite corner.", duration=3)
+            return (*view(replace(s, corner=(x, y))), common.box_text(s.truth))
+        box = common.read_box(f"{min(x, s.corner[0])}, {min(y, s.corner[1])}, {max(x, s.corner[0])}, {max(y, s.corner[1])}", s.size)
+        if does == ADD:
+            return (*view(_added(replace(s, corner=None), label or "object", box)), common.box_text(s.truth))
+        return (*view(replace(s, corner=None, truth=box)), common.box_text(box))
+
+
+def smallest(candidates: tuple[Candidate, ...], x: float, y: float) -> int | None:
+    """The smallest candidate under a point, None where there is none."""
+    under = [i for i, c in enumerate(candidates) if c.box[0] <= x <= c.box[2] and c.box[1] <= y <= c.box[3]]
+    return min(
+        under, key=lambda i: (candidates[i].box[2] - candidates[i].box[0]) * (candidates[i].box[3] - candidates[i].box[1]), default=None
+    )
+
+
+def new_scene(category: str) -> tuple[str, str, str]:
+    """Draw a RefScenes picture that no model has seen, with an expression and its true box."""
+    seed = f"page/{random.getrandbits(64)}"
+    scene = draw_scene(random.Random(seed), "test", seed, None if category == "any" else category)  # type: ignore[arg-type]
+    with tempfile.NamedTemporaryFile(prefix=common.SCENE_PREFIX, suffix=".png", delete=False) as file:
+        scene.picture().save(file, "PNG")
+    return file.name, scene.expression.text, common.box_text(scene.box)
+
+
+def downloads(session: Session | None) -> list[str] | None:
+    """The answer as files: annotated picture, trace, COCO, YOLO, CSV. Nothing of the uploaded file but its pixels is in them."""
+    if session is None:
+        return None
+    s = session
+    with common.told():
+        picture = annotate(load_image(s.path), s.selection, s.truth)
+    folder = Path(tempfile.mkdtemp(prefix="llm-wrapper-"))
+    picture.save(folder / "annotated.png")
+    texts = {
+        "trace.json": json.dumps(trace(s.selection, s.expression, s.size), indent=1),
+        "coco.json": json.dumps(as_coco(s.selection, s.expression, s.size, "picture.png"), indent=1),
+        "yolo.txt": as_yolo(s.selection, s.size),
+        "candidates.csv": as_csv(s.selection),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [str(folder / name) for name in ("annotated.png", *texts)]
+
+
+def _have(session: Session | None) -> Session:
+    if session is None:
+        raise DataError("There is no answer yet. Press Locate first.")
+    return session
+
+
+# ---- in words
+
+
+def answer(s: Session) -> str:
+    """The answer as Markdown: the pick, how it came about, and how it compares with the true box."""
+    selection, why = s.selection, explain(s.selection)
+    if s.selection.reason is Reason.FALLBACK_TOO_LONG:
+        why += f", which is {common.NAMES.get(selection.candidates[0].source, 'the first model')}'s own answer"
+    seconds = ", ".join(f"{common.NAMES.get(n, 'LLM')} {ms:.0f} ms" for n, ms in selection.timings_ms.items())
+    lines = [f"{_headline(selection)}\n{why[0].upper()}{why[1:]}. {_sureness(selection)}({seconds})"]
+    if selection.reason is Reason.NO_CANDIDATES:
+        lines.append("Try other words for the object.")
+    if s.truth is not None:
+        lines.append(verdict(selection, s.truth))
+    if s.marked is not None:
+        c = selection.candidates[s.marked]
+        lines.append(f"Pointed out: box {s.marked}, {html.escape(c.label)}, from {common.NAMES.get(c.source, c.source)}.")
+    return "\n\n".join(lines)
+
+
+def _headline(selection: Selection) -> str:
+    if selection.chosen is not None:
+        return f"### Box {selection.index}: {html.escape(selection.chosen.label)}"
+    if selection.guess is None:
+        return "### Nothing found"
+    return f"### Not found (best guess: box {selection.guess}, {html.escape(selection.candidates[selection.guess].label)})"
+
+
+def _sureness(selection: Selection) -> str:
+    if not selection.probabilities or selection.guess is None or selection.margin is None:
+        return ""
+    return f"LLM probability {selection.probabilities[selection.guess]:.0%}, {selection.margin:.0%} ahead of the second (uncalibrated). "
+
+
+def verdict(selection: Selection, truth: Box) -> str:
+    """Right or wrong, and whose fault."""
+    overlap = 0.0 if selection.box is None else iou(selection.box, truth)
+    if is_correct(selection.box, truth):
+        return f"**Right**: IoU {overlap:.2f} with the true box (white corners)."
+    if not any(is_correct(c.box, truth) for c in selection.candidates):
+        return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The detectors failed: no candidate has IoU above 0.5."
+    return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The LLM failed: a right candidate was in the list."
+
+
+def remarks(s: Session) -> str:
+    """About what the LLM read: tokens, adapter, and whether it is used for what it was made for."""
+    loaded = models.now()
+    selector = loaded.wrapper.selector_for(s.proposers, s.adapter)
+    lines = []
+    if s.selection.prompt and isinstance(selector, LlamaSelector):
+        lines.append(f"{len(selector.encode(s.selection.prompt))} tokens of at most {selector.max_tokens:,}.")
+    name = _adapter_in_use(s)
+    found = adapters.record(loaded.preset.adapters[name]) if name else None
+    lines.append(f"Adapter: {name}, {adapters.in_words(found)}." if found else "No adapter: the LLM works zero-shot.")
+    if found and (warning := adapters.misfit(found, s.proposers)):
+        lines.append(f"⚠️ {warning}")
+    if loaded.name == "tiny" and not common.from_refscenes(s.path):
+        lines.append("⚠️ The bundled models know RefScenes only. If this is a photograph, their answers mean nothing.")
+    return "  \n".join(lines)
+
+
+def _adapter_in_use(s: Session) -> str | None:
+    if s.adapter == ZERO_SHOT:
+        return None
+    name = adapter_name(s.proposers) if s.adapter == AUTO else s.adapter
+    return name if name in models.now().wrapper.adapted else None
+
+
+def table(selection: Selection, marked: int | None = None) -> list[list[Any]]:
     """A row a candidate."""
     shares = selection.probabilities or (None,) * len(selection.candidates)
     return [
         [
-            i,
-            NAMES.get(c.source, c.source),
+            f"▶ {i}" if i == marked else str(i),
+            common.NAMES.get(c.source, c.source),
             c.label,
             "" if c.score is None else f"{c.score:.2f}",
             "" if p is None else f"{p:.3f}",
-            ", ".join(f"{v:.0f}" for v in c.box),
+            common.box_text(c.box),
         ]
         for i, (c, p) in enumerate(zip(selection.candidates, shares, strict=True))
     ]
 
 
-def examples() -> list[list[Any]]:
-    """The bundled examples as rows of inputs."""
-    file = EXAMPLES / "examples.json"
-    rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    return [[str(EXAMPLES / row["image"]), row["expression"]] for row in rows]
+def example_rows() -> list[dict[str, Any]]:
+    """The bundled examples."""
+    file = common.EXAMPLES / "examples.json"
+    return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
 
 
-def build() -> None:
+def example(number: str | None) -> tuple[str, str, str] | None:
+    """Picture, expression and true box of an example by its number, as links name it (?example=3)."""
+    rows = example_rows()
+    if number is None or not number.isdigit() or int(number) >= len(rows):
+        return None
+    row = rows[int(number)]
+    return str(common.EXAMPLES / row["image"]), row["expression"], common.box_text(row["bbox"] and tuple(row["bbox"]))
+
+
+# ---- the page
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What other parts of the page use of this tab."""
+
+    picture: gr.Image
+    expression: gr.Textbox
+    truth: gr.Textbox
+
+
+def build(page: gr.Blocks) -> Tab:
     """Lay the tab out inside the current Blocks."""
+    session = gr.State(None)
+    remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=380))
+            picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340))
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
                 info="Words that mean exactly one object.", lines=1, max_lines=3,
             )  # fmt: skip
-            proposers = gr.CheckboxGroup(CHOICES, value=list(ENSEMBLE), label="Who proposes boxes")
-            button = gr.Button("Locate", variant="primary")
+            with gr.Row():
+                button = gr.Button("Locate", variant="primary", scale=2, min_width=120)
+                cancel = gr.Button("Cancel", scale=1, min_width=80)
+            with gr.Row():
+                scene = gr.Button("New scene", scale=1, min_width=120)
+                category = gr.Dropdown(
+                    ["any", *CATEGORIES], value="any", label="Kind of expression", info="A picture that no model has seen.", scale=2,
+                    min_width=140,
+                )  # fmt: skip
+            with gr.Accordion("Settings", open=False):
+                proposers = gr.CheckboxGroup(
+                    CHOICES, value=list(ENSEMBLE), label="Who proposes boxes", info="The vision-language models, frozen."
+                )
+                adapter = gr.Dropdown(
+                    common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on; none is zero-shot."
+                )
+                threshold = gr.Slider(
+                    0, 1, 0, step=0.05, label="Say “not found” below this LLM probability", info="0: always answer, as the method does."
+                )
+                truth = gr.Textbox(
+                    label="True box, if you know it", placeholder="left, top, right, bottom", info="In pixels; or click its corners.",
+                    max_length=100,
+                )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
             shown = gr.Image(
                 label="Candidates and pick", type="pil", format="png", height=380, interactive=False, buttons=["download", "fullscreen"],
+                elem_id="shown",
             )  # fmt: skip
-            answer = gr.Markdown("Choose an example or upload a picture, then press **Locate**.", elem_id="answer")
-            rows = gr.Dataframe(headers=HEADERS, label="Candidates", interactive=False, wrap=True)
+            words = gr.Markdown(HINT, elem_id="answer")
+            does = gr.Radio([SELECT, TRUTH, ADD], value=SELECT, label="A click into the picture", elem_id="does")
+            rows = gr.Dataframe(
+                headers=HEADERS, label="Candidates (press a row to see its box)", interactive=False, wrap=True, elem_id="rows"
+            )
             with gr.Accordion("What the LLM read", open=False):
-                prompt = gr.Textbox(show_label=False, container=False, lines=8, buttons=["copy"], interactive=False)
+                about = gr.Markdown(elem_id="remarks")
+                prompt = gr.Textbox(label="The exact text", lines=8, buttons=["copy"], interactive=False)
+            with gr.Accordion("Change the list and ask again", open=False):
+                gr.Markdown("Only the LLM runs again. Change the expression above, or the list here.")
+                with gr.Row():
+                    again = gr.Button("Ask again", min_width=100)
+                    delete = gr.Button("Delete the chosen candidate", min_width=140)
+                    check = gr.Button("Shuffle check", min_width=100)
+                with gr.Row():
+                    label = gr.Textbox(label="Label of a new candidate", info="One or two words.", max_length=60, min_width=120)
+                    box = gr.Textbox(
+                        label="Its box", placeholder="left, top, right, bottom", info="In pixels.", max_length=100, min_width=140
+                    )
+                    add = gr.Button("Add", min_width=60)
+                checked = gr.Markdown(elem_id="shuffled")
+            with gr.Accordion("Downloads", open=False):
+                files = gr.Files(label="Annotated picture, trace, COCO, YOLO, CSV", interactive=False)
             with gr.Accordion("Everything as JSON", open=False):
                 everything = gr.JSON(show_label=False)
     # Below both columns, so that on a phone the answer stands right under the button.
-    gr.Examples(examples(), [picture, expression], label="Examples: unseen RefScenes pictures", examples_per_page=12)
-    gr.on(
-        [button.click, expression.submit], locate, [picture, expression, proposers],
-        [shown, answer, rows, prompt, everything], api_name="locate", concurrency_limit=1,
+    found = example_rows()
+    gr.Examples(
+        [[str(common.EXAMPLES / r["image"]), r["expression"], common.box_text(r["bbox"] and tuple(r["bbox"]))] for r in found],
+        [picture, expression, truth], label="Examples: RefScenes pictures that no model has seen", examples_per_page=12,
+        example_labels=[f"{r['category']}: {r['expression']}" for r in found],
     )  # fmt: skip
+
+    outputs = [shown, words, rows, prompt, about, everything, session]
+    run = gr.on(
+        [button.click, expression.submit], locate, [picture, expression, proposers, adapter, threshold, truth], outputs,
+        api_name="locate", concurrency_limit=1,
+    )  # fmt: skip
+    private: dict[str, Any] = {"api_visibility": "private"}
+    changes = [
+        run,
+        again.click(ask_again, [session, expression, adapter, threshold], outputs, **private),
+        delete.click(delete_candidate, [session], outputs, **private),
+        add.click(add_candidate, [session, label, box], outputs, **private),
+        threshold.release(set_threshold, [session, threshold], outputs, **private),
+        truth.submit(set_truth, [session, truth], outputs, **private),
+        shown.select(click, [session, does, label], [*outputs, truth], **private),
+    ]
+    rows.select(mark_row, [session], outputs, **private)
+    for change in changes:
+        change.then(downloads, [session], [files], **private)
+    check.click(shuffle, [session], [checked], **private)
+    stale = [run]
+    cancel.click(lambda: "### Cancelled\nPress **Locate** to ask again.", None, [words], cancels=stale, queue=False, **private)
+    gr.on([picture.input, picture.clear, expression.input], None, cancels=stale, **private)
+    scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private).then(
+        locate, [picture, expression, proposers, adapter, threshold, truth], outputs, concurrency_limit=1, **private
+    ).then(downloads, [session], [files], **private)
+    gr.on(
+        [proposers.input, adapter.input, threshold.release], lambda *values: list(values), [proposers, adapter, threshold], [remembered],
+        queue=False, **private,
+    )  # fmt: skip
+    page.load(restore, [remembered], [proposers, adapter, threshold, picture, expression, truth], **private)
+    return Tab(picture, expression, truth)
+
+
+def restore(remembered: list[Any], request: gr.Request) -> tuple[Any, ...]:
+    """The settings of the last visit, and the example that the link names."""
+    proposers, adapter, threshold = remembered
+    known = [value for _, value in common.adapter_choices()]
+    chosen = [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE)
+    named = example(request.query_params.get("example"))
+    settings = (chosen, adapter if adapter in known else AUTO, min(1.0, max(0.0, float(threshold))))
+    return (*settings, *(named or (gr.skip(), gr.skip(), gr.skip())))

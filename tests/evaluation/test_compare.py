@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wrapper.candidates import Candidate, Reason, Selection
-from wrapper.compare import EVERY, Compared, agreement, compare, in_words
+from wrapper.evaluation.compare import EVERY, Compared, agreement, compare, in_words
 from wrapper.evaluation.methods import Method
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import Scene
@@ -14,7 +14,8 @@ METHODS = [Method.parse(text) for text in EVERY]
 
 def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
     picture, text = val_scenes[2].picture(), val_scenes[2].expression.text
-    rows = {str(r.method): r.selection for r in compare(wrapper, picture, text, METHODS, "zero-shot")}
+    [_, found] = compare(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], METHODS, "zero-shot")
+    rows = {str(r.method): r.selection for r in found}
     assert list(rows) == list(EVERY)
     for name in ("gd", "gdrec", "florence2"):
         candidates = wrapper.proposer(name).propose([picture], [text])[0]

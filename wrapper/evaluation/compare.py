@@ -1,7 +1,7 @@
-"""One picture and expression through several methods, side by side.
+"""Pictures and expressions through several methods, side by side.
 
-Every vision-language model runs once, whatever number of methods reads its candidates; the LLM runs once for all
-methods that share an adapter.
+Every vision-language model runs once, whatever number of methods reads its candidates; the LLM runs once, batched, for
+all methods that share an adapter.
 """
 
 import time
@@ -28,25 +28,26 @@ class Compared:
     selection: Selection
 
 
-def compare(wrapper: Wrapper, image: Image.Image, expression: str, methods: Sequence[Method], adapter: str = AUTO) -> list[Compared]:
-    """Run methods on one RGB picture.
+def compare(
+    wrapper: Wrapper, images: Sequence[Image.Image], expressions: Sequence[str], methods: Sequence[Method], adapter: str = AUTO
+) -> list[list[Compared]]:
+    """For each pair of picture (RGB) and expression, what each method answers.
 
     adapter: which adapter methods with an LLM use that name none, as in Wrapper.selector_for.
     """
-    text = check_expression(expression)
+    texts, sizes = [check_expression(e) for e in expressions], [i.size for i in images]
     names = list(dict.fromkeys(p for m in methods for p in m.proposers))
-    found = collect([wrapper.proposer(name) for name in names], [image], [text])
-    lists = {m: merge([found.by_proposer[p][0] for p in m.proposers]) for m in methods}
-    chosen: dict[Method, Selection] = {}
+    found = collect([wrapper.proposer(name) for name in names], images, texts)
+    chosen: dict[Method, list[Selection]] = {}
     for selector, group in _by_selector(wrapper, methods, adapter):
+        lists = [merge(rows) for m in group for rows in zip(*(found.by_proposer[p] for p in m.proposers), strict=True)]
         began = time.perf_counter()
-        selections = selector.select([lists[m] for m in group], [text] * len(group), [image.size] * len(group))
-        ms = 1000 * (time.perf_counter() - began) / len(group)
-        for method, selection in zip(group, selections, strict=True):
-            asked = {} if method.how == "alone" else {selector.name: ms}
-            timings = {p: found.timings_ms[p] for p in method.proposers} | asked
-            chosen[method] = replace(selection, timings_ms=timings)
-    return [Compared(m, chosen[m]) for m in methods]
+        selections = selector.select(lists, texts * len(group), sizes * len(group))
+        ms = 1000 * (time.perf_counter() - began) / max(1, len(lists))
+        for i, m in enumerate(group):
+            timings = {p: found.timings_ms[p] for p in m.proposers} | ({} if m.how == "alone" else {selector.name: ms})
+            chosen[m] = [replace(s, timings_ms=timings) for s in selections[i * len(texts) : (i + 1) * len(texts)]]
+    return [[Compared(m, chosen[m][i]) for m in methods] for i in range(len(texts))]
 
 
 def _by_selector(wrapper: Wrapper, methods: Sequence[Method], adapter: str) -> list[tuple[Selector, list[Method]]]:

@@ -1,0 +1,159 @@
+"""The page in a browser, as people use it. Skipped where Playwright or Chromium is not there."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+
+sync_api = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ROW = next(r for r in json.loads((EXAMPLES / "examples.json").read_text()) if r["category"] == "position")
+SECONDS = 1000
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    page = app.build("tiny")
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **app.LOOKS)
+    yield address
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield found
+        found.close()
+
+
+@pytest.fixture(params=["light", "dark", "phone"])
+def look(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def visit(browser: Any, url: str) -> Iterator[Any]:
+    """Opens the page; at the end no error may be on the console and no request may have left the machine."""
+    contexts, errors, strangers = [], [], []
+
+    def open_page(look: str = "light", query: str = "") -> Any:
+        width, height = (390, 844) if look == "phone" else (1280, 900)
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if look == "dark" else "light")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60 * SECONDS)
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else strangers.append(r.url))
+        page.goto(url + query, wait_until="domcontentloaded")
+        page.get_by_role("button", name="Locate", exact=True).wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert strangers == []
+
+
+def upload(page: Any) -> None:
+    page.locator("input[type=file]").first.set_input_files(str(EXAMPLES / ROW["image"]))
+    page.get_by_role("button", name="Remove Image").or_(page.get_by_label("Clear")).first.wait_for()
+    page.get_by_label("Referring expression").first.fill(ROW["expression"])
+
+
+def located(page: Any) -> Any:
+    page.get_by_role("button", name="Locate", exact=True).click()
+    answer = page.locator("#answer h3", has_text="Box")
+    answer.wait_for()
+    return answer
+
+
+def test_upload_to_pick_in_every_look(visit: Any, look: str) -> None:
+    page = visit(look)
+    upload(page)
+    assert located(page).is_visible()
+    page.get_by_test_id("cell-1-0").wait_for()
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, "the page scrolls sideways"
+
+
+def test_a_row_and_a_click_point_out_a_candidate(visit: Any) -> None:
+    page = visit()
+    upload(page)
+    located(page)
+    page.get_by_test_id("cell-1-2").click()
+    page.locator("#answer", has_text="Pointed out: box 1").wait_for()
+    page.get_by_test_id("cell-1-0").get_by_text("▶ 1").wait_for()
+
+
+def test_it_works_with_the_keyboard_alone(visit: Any) -> None:
+    page = visit(query="/?example=2")
+    field = page.get_by_label("Referring expression").first
+    field.wait_for()
+    page.wait_for_function("document.querySelector('textarea')?.value.length > 3")
+    field.focus()
+    page.keyboard.press("Enter")
+    page.locator("#answer h3", has_text="Box").wait_for()
+
+
+def test_downloads_are_files(visit: Any) -> None:
+    page = visit()
+    upload(page)
+    located(page)
+    page.get_by_role("button", name="Downloads").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="KB").or_(page.locator("a[download]")).first.click()
+    assert Path(waiting.value.path()).stat().st_size > 100
+
+
+def test_errors_are_words(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("button", name="Locate", exact=True).click()
+    page.get_by_text("There is no expression").or_(page.get_by_text("There is no picture")).first.wait_for()
+
+
+def test_compare_takes_over_and_answers(visit: Any) -> None:
+    page = visit()
+    upload(page)
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_timeout(1.5 * SECONDS)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.locator("#agreement h3").wait_for()
+    page.locator("#sides img").nth(6).wait_for()
+
+
+def test_a_benchmark_can_be_cancelled_and_keeps_what_is_done(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Benchmark").click()
+    page.get_by_label("number input for Expressions").fill("400")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator("#progress", has_text=" of 400, about").wait_for()
+    page.get_by_role("button", name="Cancel, keep what is done").click()
+    page.get_by_text("results.csv").wait_for()
+    assert "done" not in page.locator("#progress").inner_text().split(",")[-1]
+
+
+@pytest.mark.parametrize("tab", ["Locate", "Compare", "Benchmark"])
+def test_no_serious_barrier_for_people_with_disabilities(visit: Any, tab: str) -> None:
+    """axe-core's serious and critical rules, but for those that Gradio's own components break (named here)."""
+    page = visit()
+    upload(page)
+    located(page)
+    page.get_by_role("tab", name=tab).click()
+    page.wait_for_timeout(SECONDS)
+    found = axe.Axe().run(page).response["violations"]
+    serious = {v["id"]: [n["html"][:200] for n in v["nodes"]][:3] for v in found if v["impact"] in ("serious", "critical")}
+    assert serious.keys() <= GRADIOS_OWN, serious
+
+
+GRADIOS_OWN: set[str] = set()

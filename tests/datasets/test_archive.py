@@ -1,0 +1,74 @@
+"""Zip files from strangers."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from wrapper.datasets import archive
+from wrapper.datasets.archive import read_zip
+from wrapper.errors import DataError
+
+
+def picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(out, "PNG")
+    return out.getvalue()
+
+
+ROW = json.dumps({"image": "a.png", "expression": "the cup", "bbox": [0, 0, 9, 9]})
+
+
+def packed(tmp_path: Path, **files: bytes | str) -> Path:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in files.items():
+            out.writestr(name, data)
+    return path
+
+
+def test_pictures_and_rows_are_read(tmp_path: Path) -> None:
+    path = packed(tmp_path, **{"x/data.jsonl": ROW, "x/a.png": picture(), "x/script.py": "print(1)", "__MACOSX/x/a.png": b"?"})
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert [e.expression for e in read_zip(path, folder).examples] == ["the cup"]
+    assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == ["a.png", "data.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/tmp/a.png", "x/../../a.png", "C:\\a.png", "..\\a.png"])
+def test_files_that_point_outside_are_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(DataError, match="points outside"):
+        read_zip(packed(tmp_path, **{"data.jsonl": ROW, name: picture()}), folder)
+    assert not list(folder.iterdir())
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 1_000_000)
+    path = packed(tmp_path, **{"data.jsonl": ROW, "a.png": b"\0" * 2_000_000})
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DataError, match="2 MB unpacked"):
+        read_zip(path, tmp_path)
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_FILES", 2)
+    with pytest.raises(DataError, match="3 files"):
+        read_zip(packed(tmp_path, **{"data.jsonl": ROW, "a.png": b"", "b.png": b""}), tmp_path)
+
+
+@pytest.mark.parametrize("names", [(), ("a.jsonl", "b.jsonl")])
+def test_exactly_one_list_of_rows_is_needed(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="exactly one"):
+        read_zip(packed(tmp_path, **dict.fromkeys(names, ROW), **{"a.png": picture()}), tmp_path)
+
+
+def test_a_damaged_archive_is_said(tmp_path: Path) -> None:
+    path = packed(tmp_path, **{"data.jsonl": ROW, "a.png": picture() * 50})
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        read_zip(path, tmp_path)

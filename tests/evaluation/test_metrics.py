@@ -1,0 +1,71 @@
+"""Figures from selections and true boxes."""
+
+import pytest
+
+from wrapper.candidates import Box, Candidate, Reason, Selection
+from wrapper.evaluation.metrics import Figures, Outcome, difference, outcome, share
+
+TRUTH: Box = (0.0, 0.0, 100.0, 100.0)
+
+
+def cup(x: float) -> Candidate:
+    return Candidate((x, 0.0, x + 100, 100.0), "cup", None, "gd")
+
+
+def judged(*xs: float, index: int | None, category: str | None = None) -> Outcome:
+    candidates = tuple(cup(x) for x in xs)
+    reason = Reason.CHOSEN if index is not None else Reason.NO_CANDIDATES
+    return outcome("a", category, TRUTH, candidates, Selection(candidates, index, (), reason))
+
+
+def test_a_right_choice() -> None:
+    found = judged(300, 0, index=1)
+    assert (found.correct, found.iou, found.recalled, found.boxes) == (True, 1.0, True, 2)
+
+
+def test_a_wrong_choice_beside_a_right_candidate() -> None:
+    found = judged(300, 0, index=0)
+    assert (found.correct, found.recalled) == (False, True)
+
+
+def test_no_candidate_counts_as_wrong() -> None:
+    figures = Figures.of([judged(index=None), judged(0, index=0)], {})
+    assert figures.p_at_1.n == 2
+    assert figures.p_at_1.value == 0.5
+    assert figures.recall.value == 0.5
+    assert figures.reasons == {"no_candidates": 1, "chosen": 1}
+    assert figures.boxes == 0.5
+
+
+def test_an_overlap_of_exactly_one_half_is_wrong() -> None:
+    half = Candidate((0.0, 0.0, 100.0, 50.0), "cup", None, "gd")
+    assert not outcome("a", None, TRUTH, [half], Selection((half,), 0, (), Reason.CHOSEN)).correct
+
+
+def test_figures_by_category() -> None:
+    figures = Figures.of([judged(0, index=0, category="size"), judged(300, index=0, category="relation"), judged(0, index=0)], {})
+    assert {c: (s.value, s.n) for c, s in figures.categories.items()} == {"relation": (0.0, 1), "size": (1.0, 1)}
+
+
+def test_the_bootstrap_interval_is_that_of_a_share() -> None:
+    """Against the normal approximation: 30 % of 1,000, +- 1.96 sqrt(p (1 - p) / n)."""
+    found = share([1] * 300 + [0] * 700)
+    assert found.value == pytest.approx(0.3)
+    assert found.low == pytest.approx(0.3 - 0.0284, abs=0.004)
+    assert found.high == pytest.approx(0.3 + 0.0284, abs=0.004)
+    assert share([1] * 300 + [0] * 700) == found, "the same figures give the same interval"
+    assert found.text() == f"30.0 ({100 * found.low:.1f}-{100 * found.high:.1f})"
+
+
+def test_a_difference_is_of_pairs() -> None:
+    """Two methods that err on the same expressions differ with certainty, whatever their shares."""
+    found = difference([1, 1, 0, 1] * 50, [1, 0, 0, 1] * 50)
+    assert found.value == pytest.approx(0.25)
+    assert difference([1, 0] * 50, [1, 0] * 50).high == 0.0
+    with pytest.raises(ValueError, match="zip"):
+        difference([1.0], [1.0, 0.0])
+
+
+def test_nothing_is_no_division_by_zero() -> None:
+    assert share([]).n == 0
+    assert Figures.of([], {}).boxes == 0

@@ -1,0 +1,115 @@
+"""Evaluation and its report, on a small part of RefScenes with the bundled models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wrapper.candidates import IOU_THRESHOLD
+from wrapper.errors import DataError
+from wrapper.evaluation.methods import Method, usual
+from wrapper.evaluation.report import by_turns, report
+from wrapper.evaluation.runner import Plan, candidates_file, evaluate, figures_of, read_results
+from wrapper.presets import PRESETS
+from wrapper.proposals import read_candidates
+
+DATA = "refscenes:val:24:3"
+
+
+def plan(out: Path, *methods: Method) -> Plan:
+    return Plan("tiny", PRESETS["tiny"], methods or tuple(usual(list(PRESETS["tiny"].adapters))), (DATA,), out)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("results")
+    evaluate(plan(out))
+    return out, read_results(out)
+
+
+def entry(results: tuple[Path, dict[str, Any]], method: str) -> dict[str, Any]:
+    found = figures_of(results[1]["data"][0], method)
+    assert found is not None, method
+    return found
+
+
+def test_every_expression_counts_in_every_method(results: tuple[Path, dict[str, Any]]) -> None:
+    for method in results[1]["data"][0]["methods"]:
+        assert method["figures"]["p_at_1"]["n"] == 24
+        assert sum(method["figures"]["reasons"].values()) == 24
+
+
+def test_the_oracle_is_right_wherever_any_candidate_is(results: tuple[Path, dict[str, Any]]) -> None:
+    for proposers in ("gdrec", "florence2", "florence2,gdrec"):
+        best = entry(results, f"{proposers}+oracle")["figures"]
+        assert best["p_at_1"]["value"] == best["recall"]["value"]
+        assert best["p_at_1"]["value"] >= entry(results, f"{proposers}+llm")["figures"]["p_at_1"]["value"]
+
+
+def test_figures_are_those_of_the_outcomes(results: tuple[Path, dict[str, Any]]) -> None:
+    """Counted again, from the candidates file, with the overlap written out."""
+    file = candidates_file(results[0], DATA)
+    method = entry(results, "gdrec")
+    right = 0
+    for row in read_candidates(file).rows:
+        found = row.lists["gdrec"]
+        if not found:
+            continue
+        (a, b, c, d), (e, f, g, h) = found[0].box, row.truth
+        inside = max(0.0, min(c, g) - max(a, e)) * max(0.0, min(d, h) - max(b, f))
+        right += inside / ((c - a) * (d - b) + (g - e) * (h - f) - inside) > IOU_THRESHOLD
+    assert method["figures"]["p_at_1"]["value"] == pytest.approx(right / 24)
+
+
+def test_proposals_are_computed_once_and_kept(results: tuple[Path, dict[str, Any]]) -> None:
+    file = candidates_file(results[0], DATA)
+    before = file.stat().st_mtime_ns
+    again = evaluate(plan(results[0], Method.parse("gd"), *usual(list(PRESETS["tiny"].adapters))))
+    assert file.stat().st_mtime_ns == before
+    assert figures_of(again["data"][0], "gdrec")["figures"]["p_at_1"] == entry(results, "gdrec")["figures"]["p_at_1"]  # type: ignore[index]
+
+
+def test_candidates_of_other_data_are_refused(results: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    other = candidates_file(tmp_path, "refscenes:val:24:4")
+    other.write_bytes(candidates_file(results[0], DATA).read_bytes())
+    with pytest.raises(DataError, match="belongs to other data"):
+        evaluate(Plan("tiny", PRESETS["tiny"], tuple(usual([])), ("refscenes:val:24:4",), tmp_path))
+
+
+def test_the_report_has_the_papers_tables_and_keeps_its_figures_apart(results: tuple[Path, dict[str, Any]]) -> None:
+    text = report(results[0])
+    assert (results[0] / "report.md").read_text(encoding="utf-8") == text
+    assert f"IoU > {IOU_THRESHOLD}" in text
+    for part in ("### Table 1", "### Table 2", "### Table 3", "## Figure 2", "## Figure 3", "### P@1 by kind of expression"):
+        assert part in text
+    head = next(line for line in text.splitlines() if line.startswith("|  | alone"))
+    assert head.count("paper:") == 3
+    row = next(line for line in text.splitlines() if line.startswith("| GDrec |"))
+    assert row.split("|")[2].strip().startswith(f"{100 * entry(results, 'gdrec')['figures']['p_at_1']['value']:.1f} (")
+    for name in ("learning-curves.png", "learning-curves.svg"):
+        assert (results[0] / name).stat().st_size > 1000
+
+
+def test_every_picture_of_the_report_exists(results: tuple[Path, dict[str, Any]]) -> None:
+    text = report(results[0])
+    names = [part.split(")")[0] for part in text.split("](")[1:]]
+    assert names and all((results[0] / name).is_file() for name in names)
+
+
+def test_pictures_are_chosen_by_rule() -> None:
+    outcomes = [{"id": str(n), "category": c} for n, c in enumerate("aaabbc")]
+    assert [o["id"] for o in by_turns(outcomes)] == ["0", "3", "5", "1", "4", "2"]
+
+
+def test_a_folder_without_results_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no results"):
+        report(tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps([1]))
+    with pytest.raises(DataError, match="not from `wrapper evaluate`"):
+        report(tmp_path)
+
+
+def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        evaluate(Plan("tiny", PRESETS["tiny"], (), (DATA,), tmp_path))

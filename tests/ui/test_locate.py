@@ -1,0 +1,201 @@
+"""The Locate tab's handlers, without a browser."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from PIL import Image
+
+from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.draw import COLORS
+from wrapper.errors import DataError
+from wrapper.pipeline import Wrapper
+from wrapper.ui import common, locate, models
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "trace.schema.json").read_text()))
+ROWS = json.loads((ROOT / "examples" / "examples.json").read_text())
+EXAMPLE = next(i for i, r in enumerate(ROWS) if r["category"] == "position")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    models.load("tiny")
+
+
+@pytest.fixture(scope="module")
+def session() -> locate.Session:
+    """The finished answer to an example."""
+    path, expression, true_box = locate.example(str(EXAMPLE)) or ("", "", "")
+    *_, last = locate.locate(path, expression, ["gdrec", "florence2"], true_box=true_box)
+    assert last[-1] is not None and len(last[-1].selection.candidates) >= 3
+    return last[-1]
+
+
+def test_results_arrive_stage_by_stage() -> None:
+    path, expression, _ = locate.example(str(EXAMPLE)) or ("", "", "")
+    first, second, last = locate.locate(path, expression, ["gdrec", "florence2"])
+    assert "Grounding DINO" not in first[1] and "GDrec is looking" in first[1]
+    assert {row[1] for row in first[2]} == {"Florence-2"}
+    assert "The LLM is choosing" in second[1]
+    assert len(last[2]) == len(second[2]) >= len(first[2])
+    assert last[1].startswith("### Box")
+    assert not list(SCHEMA.iter_errors(last[5]))
+
+
+def test_the_same_as_the_library(session: locate.Session) -> None:
+    wrapper: Wrapper = models.now().wrapper
+    direct = wrapper.locate(session.path, session.expression, session.proposers)
+    assert direct.index == session.selection.index
+    assert direct.candidates == session.selection.candidates
+
+
+def test_deleting_asks_only_the_llm(session: locate.Session) -> None:
+    pick = session.selection.index
+    assert pick is not None
+    *_, after = locate.delete_candidate(replace(session, marked=pick))
+    assert after is not None
+    assert after.selection.candidates == tuple(c for i, c in enumerate(session.selection.candidates) if i != pick)
+    assert set(after.selection.timings_ms) == {"llama"}
+    assert after.marked is None
+    with pytest.raises(gr.Error, match="No candidate is chosen"):
+        locate.delete_candidate(session)
+
+
+def test_a_candidate_can_be_added(session: locate.Session) -> None:
+    *_, prompt, _, facts, after = locate.add_candidate(session, " a\ncup ", "[10, 20, 60, 90]")
+    assert facts["candidates"][-1]["box"] == [10, 20, 60, 90]
+    assert facts["candidates"][-1]["score"] is None
+    assert "a cup 10,20,60,90" in prompt
+    for label, box in (("", "1, 2, 3, 4"), ("cup", ""), ("cup", "5, 5, 1, 9"), ("cup", "one two"), ("cup", "0, 0, 99999, 5")):
+        with pytest.raises(gr.Error):
+            locate.add_candidate(session, label, box)
+    assert after is not None and after.size == session.size
+
+
+def test_another_expression_is_read_by_the_llm_alone(session: locate.Session) -> None:
+    found = locate.ask_again(session, "the smallest one", "zero-shot", 0.0)
+    assert "the smallest one" in found[3]
+    assert found[5]["candidates"][0]["box"] == list(session.selection.candidates[0].box)
+
+
+def test_the_threshold_is_applied_and_taken_back(session: locate.Session) -> None:
+    unsure = locate.set_threshold(session, 1.0)
+    assert unsure[1].startswith("### Not found (best guess: box")
+    assert unsure[5]["reason"] == "abstained" and unsure[5]["box"] is None
+    assert not list(SCHEMA.iter_errors(unsure[5]))
+    back = locate.set_threshold(unsure[-1], 0.0)
+    assert back[-1].selection.index == session.selection.index
+
+
+def test_clicking_selects_the_smallest_box_under_the_pointer() -> None:
+    boxes = [(0, 0, 100, 100), (20, 20, 50, 50), (200, 200, 300, 300)]
+    candidates = tuple(Candidate(b, "cup", None, "gdrec") for b in boxes)  # type: ignore[arg-type]
+    assert locate.smallest(candidates, 30, 30) == 1
+    assert locate.smallest(candidates, 90, 90) == 0
+    assert locate.smallest(candidates, 150, 150) is None
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [(0, "**Right**: IoU 1.00"), (1, "The LLM failed: a right candidate was in the list"), (None, "The detectors failed")],
+)
+def test_who_failed(index: int | None, words: str) -> None:
+    truth = (0.0, 0.0, 100.0, 100.0)
+    far = Candidate((200.0, 0.0, 300.0, 100.0), "cup", None, "gdrec")
+    candidates = (far,) if index is None else (Candidate(truth, "cup", None, "gdrec"), far)
+    assert words in locate.verdict(Selection(candidates, index or 0, (), Reason.CHOSEN), truth)
+
+
+def test_nothing_found_is_the_detectors_fault() -> None:
+    assert "The detectors failed" in locate.verdict(Selection((), None, (), Reason.NO_CANDIDATES), (0.0, 0.0, 9.0, 9.0))
+
+
+def test_the_shuffle_check_counts_orders(session: locate.Session) -> None:
+    assert f"of {locate.ORDERS}** other orders" in locate.shuffle(session)
+    with pytest.raises(gr.Error, match="no answer yet"):
+        locate.shuffle(None)
+
+
+def test_a_photo_is_warned_about_and_a_scene_is_not(session: locate.Session, tmp_path: Path) -> None:
+    assert "If this is a photograph" not in locate.remarks(session)
+    assert "If this is a photograph" in locate.remarks(replace(session, path=str(tmp_path / "holiday.jpg")))
+
+
+def test_a_new_scene_comes_with_its_expression_and_true_box() -> None:
+    path, expression, true_box = locate.new_scene("ordinal")
+    with Image.open(path) as picture:
+        assert common.read_box(true_box, picture.size)
+    assert expression
+    assert locate.new_scene("any")[0] != path
+
+
+def test_links_name_examples() -> None:
+    assert (locate.example("0") or ("",))[0].endswith(ROWS[0]["image"])
+    for wrong in (None, "", "-1", "999", "x"):
+        assert locate.example(wrong) is None
+
+
+@pytest.mark.parametrize("text", ["1, 2, 3", "a, b, c, d", "5, 5, 5, 9", "-1, 0, 5, 5", "0, 0, 101, 50", "nan, 0, 5, 5", "inf, 0, 5, 5"])
+def test_boxes_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(DataError):
+        common.read_box(text, (100, 50))
+
+
+def rotated(path: Path) -> Path:
+    """A tall picture that a camera stored lying, with a note on how to turn it."""
+    Image.linear_gradient("L").resize((300, 180)).convert("RGB").save(path, exif=_turned())
+    return path
+
+
+def _turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    return exif
+
+
+@pytest.mark.parametrize("kind", ["rotated", "wide", "large"])
+def test_the_boxes_in_the_json_are_the_pixels_drawn(session: locate.Session, tmp_path: Path, kind: str) -> None:
+    """In downloads: rotated by EXIF, far from square, and larger than what the page shows."""
+    path = tmp_path / "upload.jpg"
+    if kind == "rotated":
+        rotated(path)
+    else:
+        Image.new("RGB", (900, 120) if kind == "wide" else (2400, 1800), "white").save(path)
+    upright = common.opened(str(path))
+    w, h = upright.size
+    assert (w, h) == {"rotated": (180, 300), "wide": (900, 120), "large": (2400, 1800)}[kind]
+    boxes = [(0.1 * w, 0.2 * h, 0.4 * w, 0.7 * h), (0.6 * w, 0.3 * h, 0.9 * w, 0.9 * h)]
+    selection = Selection(tuple(Candidate(b, "cup", None, "gdrec") for b in boxes), None, (0.5, 0.5), Reason.ABSTAINED)
+    files = locate.downloads(replace(session, path=str(path), size=(w, h), selection=selection, truth=None))
+    assert files is not None
+    facts = json.loads(Path(files[1]).read_text())
+    assert not list(SCHEMA.iter_errors(facts))
+    with Image.open(files[0]) as drawn:
+        assert drawn.size == tuple(facts["image_size"]) == (w, h)
+        pixels = np.asarray(drawn.convert("RGB")).astype(int)
+    color = np.array([int(COLORS["gdrec"][i : i + 2], 16) for i in (1, 3, 5)])
+    painted = np.abs(pixels - color).sum(2) < 60
+    thickness = max(2, round(min(w, h) / 200)) + 1
+    for c in facts["candidates"]:
+        x1, y1, x2, y2 = (round(v) for v in c["box"])
+        for x, y in ((x1, (y1 + y2) // 2), (x2, (y1 + y2) // 2), ((x1 + x2) // 2, y1), ((x1 + x2) // 2, y2)):
+            around = painted[max(0, y - thickness) : y + thickness + 1, max(0, x - thickness) : x + thickness + 1]
+            assert around.any(), f"no line at {x}, {y}"
+        assert not painted[(y1 + y2) // 2, (x1 + x2) // 2]
+
+
+def test_downloads_carry_nothing_of_the_upload_but_its_pixels(session: locate.Session, tmp_path: Path) -> None:
+    path = tmp_path / "secret-name.jpg"
+    exif = _turned()
+    exif[0x010E] = "secret words"
+    Image.new("RGB", (200, 100)).save(path, exif=exif)
+    files = locate.downloads(replace(session, path=str(path), size=(100, 200), selection=Selection((), None, (), Reason.NO_CANDIDATES)))
+    assert files is not None and len(files) == 5
+    assert not any(b"secret" in Path(f).read_bytes() for f in files)
+    with Image.open(files[0]) as drawn:
+        assert not drawn.info and not drawn.getexif()

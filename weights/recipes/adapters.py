@@ -1,0 +1,53 @@
+"""The bundled LoRA adapters: propose on RefScenes train, fine-tune one adapter a set of proposers, put them in place.
+
+    python -m weights.recipes.adapters
+
+Everything happens with the package's own commands (`wrapper propose`, `wrapper train`), written out here so that one
+line does it. Goes on where it was cut; work lies in runs/adapters. Delete that folder to begin anew.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from wrapper import datasets
+from wrapper.pipeline import ENSEMBLE, load_proposers
+from wrapper.presets import PRESETS, TINY
+from wrapper.proposals import Proposals, Settings, Share, finish, propose, read_candidates
+from wrapper.quiet import quiet_libraries
+from wrapper.training import sft
+from wrapper.training.settings import settings_of
+
+WORK = Path("runs/adapters")
+DATA = {"train": "refscenes:train:4000", "validation": "refscenes:val:300:11"}
+ADAPTERS = {"gdrec": ("gdrec",), "florence2": ("florence2",), "ensemble": ENSEMBLE}
+FILES = ("adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md")
+
+
+def proposals(name: str) -> Proposals:
+    """Candidates of one of the data sets."""
+    out, preset, device = WORK / f"{name}.jsonl", PRESETS["tiny"], torch.device("cpu")
+    if not out.exists():
+        proposers = load_proposers(preset, ENSEMBLE, device, preset.dtype(device))
+        data, settings = datasets.read(DATA[name]), Settings.of("tiny", preset, proposers)
+        propose(data, settings, proposers, out, Share())
+        finish(data, settings, out)
+    return read_candidates(out)
+
+
+def main() -> None:
+    quiet_libraries()
+    train, validation = proposals("train"), proposals("validation")
+    for name, proposers in ADAPTERS.items():
+        out = WORK / name
+        if not (out / sft.CONFIG).exists():
+            print(f"adapter {name}", flush=True)
+            sft.train(sft.Run("tiny", PRESETS["tiny"], proposers, settings_of("tiny"), train, validation, out))
+        (TINY / "adapters" / name).mkdir(parents=True, exist_ok=True)
+        for file in FILES:
+            shutil.copy(out / file, TINY / "adapters" / name / file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What an adapter folder says about itself: whose candidates it was trained on, with how many examples, of which data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wrapper.errors import ModelError
+
+
+def record(source: str) -> dict[str, Any] | None:
+    """The config.json that `wrapper train` left in a folder; None where there is none, as for adapters on the Hub."""
+    file = Path(source) / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{file} cannot be read ({error}). Take it from the adapter's source again.") from error
+    return data if isinstance(data, dict) and "proposers" in data else None
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """What an adapter was trained on."""
+    data = found["data"]["train"]
+    return f"trained on {found['rows']['examples']:,} examples of {data['name']}, with candidates of {' and '.join(found['proposers'])}"
+
+
+def misfit(found: Mapping[str, Any], proposers: Sequence[str]) -> str | None:
+    """A warning where an adapter reads other candidates than it was trained on."""
+    if set(found["proposers"]) == set(proposers):
+        return None
+    return (
+        f"This adapter was trained on candidates of {' and '.join(found['proposers'])}, and now reads those of "
+        f"{' and '.join(proposers)}. It may still help, but less."
+    )

@@ -1,0 +1,53 @@
+"""A data set in a zip file from a stranger: one .jsonl file and pictures, unpacked with every care."""
+
+import shutil
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from wrapper.datasets.base import Dataset
+from wrapper.datasets.files import read_jsonl
+from wrapper.errors import DataError
+
+MAX_BYTES = 300_000_000
+MAX_FILES = 5_000
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+def read_zip(path: Path, folder: Path) -> Dataset:
+    """The data set in a zip file, unpacked into an empty folder.
+
+    Only pictures and one .jsonl file are unpacked, never outside the folder. Raises DataError where the archive is
+    damaged, encrypted, too large when unpacked, or without exactly one .jsonl file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            wanted = _checked(members)
+            for member in wanted:
+                out = folder.joinpath(*PurePosixPath(member.filename).parts)
+                out.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as packed, out.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        raise DataError(f"The archive cannot be unpacked ({error}). Pack it again as a plain zip file without a password.") from error
+    [rows] = folder.rglob("*.jsonl")
+    return read_jsonl(rows)
+
+
+def _checked(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    """The members to unpack; DataError where one must not be."""
+    for member in members:
+        place = PurePosixPath(member.filename)
+        if place.is_absolute() or ".." in place.parts or "\\" in member.filename or ":" in member.filename:
+            raise DataError(
+                f"The archive's file {member.filename[:80]!r} points outside the archive. Pack it again from inside its folder."
+            )
+    wanted = [m for m in members if PurePosixPath(m.filename).suffix.lower() in (*PICTURES, ".jsonl") and "__MACOSX" not in m.filename]
+    if len(wanted) > MAX_FILES:
+        raise DataError(f"The archive has {len(wanted):,} files; at most {MAX_FILES:,} are taken. Split it.")
+    # The size that is declared is also the most that zipfile reads, so a bomb cannot lie about it.
+    if (size := sum(m.file_size for m in wanted)) > MAX_BYTES:
+        raise DataError(f"The archive is {size / 1e6:,.0f} MB unpacked; at most {MAX_BYTES / 1e6:,.0f} MB are taken. Use smaller pictures.")
+    if sum(m.filename.lower().endswith(".jsonl") for m in wanted) != 1:
+        raise DataError("The archive needs exactly one .jsonl file, beside its pictures. See the README for its rows.")
+    return wanted

@@ -1,0 +1,264 @@
+"""The Benchmark tab: methods over many expressions, with what was measured beforehand shown at once."""
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+import spaces
+from PIL import Image
+
+from wrapper import datasets
+from wrapper.candidates import IOU_THRESHOLD, is_correct
+from wrapper.datasets import Example
+from wrapper.datasets.archive import read_zip
+from wrapper.draw import annotate
+from wrapper.errors import DataError
+from wrapper.evaluation.compare import EVERY
+from wrapper.evaluation.live import Answer, answers, figures
+from wrapper.evaluation.methods import Method
+from wrapper.export import plain_cell
+from wrapper.pipeline import AUTO
+from wrapper.presets import TINY
+from wrapper.ui import common, models
+from wrapper.ui.compare import LABELS
+
+BUNDLED = TINY / "results.json"
+MOST = 500
+HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
+ORDERS = ["most disagreement", "lowest margin"]
+SHOWN = 12
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is done so far, with the names of the methods in order. folder: where an uploaded data set is unpacked."""
+
+    data: str
+    folder: str | None
+    methods: tuple[str, ...]
+    done: tuple[Answer, ...]
+
+
+def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
+    """How long a GPU is asked for, at most."""
+    return min(300, 20 + len(examples) * (1 + len(methods)) // 4)
+
+
+@spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
+def _answers(examples: list[Example], methods: list[str], adapter: str) -> Iterator[list[Answer]]:
+    yield from answers(models.now().wrapper, examples, [Method.parse(m) for m in methods], adapter, BATCH)
+
+
+def benchmark(
+    path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1, before: Results | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """P@1 of methods over many expressions.
+
+    path: a zip file with pictures and one .jsonl file (rows of image, expression, bbox x1, y1, x2, y2), or nothing for
+    RefScenes test. n: how many expressions. methods: such as "gdrec" or "florence2,gdrec+llm". seed: of the scenes.
+
+    Gives progress, a table, P@1 by method, P@1 by kind of expression; again and again until all is done.
+    """
+    forget(before)
+    with common.told():
+        if not methods:
+            raise DataError("No method is chosen. Tick at least one.")
+        parsed, folder = [Method.parse(m) for m in methods], tempfile.mkdtemp(prefix="llm-wrapper-") if path else None
+        data = read_zip(Path(path), Path(folder)) if path and folder else datasets.read(f"refscenes:test:{int(n)}:{int(seed)}")
+        examples = data.examples[: int(n)]
+        name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions, {len(data.skipped)} rows left out"
+        done: list[Answer] = []
+        began = time.monotonic()
+        for part in _answers(examples, methods, adapter):
+            done += part
+            left = (time.monotonic() - began) / len(done) * (len(examples) - len(done))
+            found = figures(done, parsed)
+            results = Results(name, folder, tuple(methods), tuple(done))
+            yield progress(len(done), len(examples), left, name), _table(found), _bars(found), _kinds(found), results
+
+
+def forget(results: Results | None) -> None:
+    """Delete what an uploaded data set was unpacked to."""
+    if results is not None and results.folder is not None:
+        shutil.rmtree(results.folder, ignore_errors=True)
+
+
+def progress(done: int, total: int, left: float, name: str) -> str:
+    """How far it is, as HTML."""
+    words = f"{name}: {done} of {total}" + (f", about {left:.0f} s left" if done < total else ", done")
+    return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>'
+
+
+def _name(method: Method | str) -> str:
+    return LABELS.get(str(method), Method.parse(str(method)).label())
+
+
+def _table(found: Any) -> list[list[str]]:
+    rows = []
+    for m, f in found.items():
+        reasons = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in f.reasons.items())
+        times = " + ".join(f"{v:.0f} {common.NAMES.get(k, 'LLM')}" for k, v in f.ms.items())
+        interval = f"{100 * f.p_at_1.low:.1f}-{100 * f.p_at_1.high:.1f}"
+        figures_ = (f"{100 * f.p_at_1.value:.1f}", interval, f"{100 * f.recall.value:.1f}", f"{f.mean_iou:.2f}", f"{f.boxes:.1f}")
+        rows.append([_name(m), *figures_, reasons, times])
+    return rows
+
+
+def _bars(found: Any) -> pd.DataFrame:
+    return pd.DataFrame([{"Method": _name(m), "P@1, %": round(100 * f.p_at_1.value, 1)} for m, f in found.items()])
+
+
+def _kinds(found: Any) -> pd.DataFrame:
+    rows = [
+        {"Kind of expression": c, "P@1, %": round(100 * s.value, 1), "Method": _name(m)}
+        for m, f in found.items() for c, s in f.categories.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["Kind of expression", "P@1, %", "Method"])
+
+
+def gallery(results: Results | None, order: str) -> list[tuple[Image.Image, str]]:
+    """Examples worth a look: where methods disagree most, or where the LLM was least sure."""
+    if results is None:
+        return []
+    asked = [i for i, m in enumerate(results.methods) if "+llm" in m]
+    last = asked[-1] if asked else len(results.methods) - 1
+
+    def margin(a: Answer) -> float:
+        found = a.compared[last].selection.margin
+        return 1.0 if found is None else found
+
+    rows = sorted(results.done, key=margin if order == ORDERS[1] else lambda a: -a.disagreement())[:SHOWN]
+    return [(_picture(a, last), _caption(a, last, order, margin(a))) for a in rows]
+
+
+def _picture(answer: Answer, method: int) -> Image.Image:
+    with common.told():
+        return common.for_page(annotate(answer.example.image.open(), answer.compared[method].selection, answer.example.box))
+
+
+def _caption(answer: Answer, method: int, order: str, margin: float) -> str:
+    right = is_correct(answer.compared[method].selection.box, answer.example.box)
+    measure = f"margin {margin:.0%}" if order == ORDERS[1] else f"{answer.disagreement():.0%} of pairs disagree"
+    return f"{answer.example.expression}: {_name(answer.compared[method].method)} {'right' if right else 'wrong'}, {measure}"
+
+
+def files(results: Results | None) -> list[str] | None:
+    """What is done so far as CSV, a row an expression and method, and as JSON with the figures."""
+    if results is None:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="llm-wrapper-"))
+    rows = [(a, c, o) for a in results.done for c, o in zip(a.compared, a.outcomes(), strict=True)]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", "category", "expression", "method", "correct", "iou", "recalled", "boxes", "reason", "margin"])
+    for a, c, o in rows:
+        cells = [plain_cell(str(v)) for v in (o.id, o.category or "", a.example.expression, c.method)]
+        writer.writerow([*cells, int(o.correct), round(o.iou, 4), int(o.recalled), o.boxes, o.reason, c.selection.margin])
+    (folder / "results.csv").write_text(out.getvalue(), encoding="utf-8")
+    found = figures(results.done, [Method.parse(m) for m in results.methods])
+    record = {"data": results.data, "iou_threshold": IOU_THRESHOLD, "methods": {str(m): f.plain() for m, f in found.items()}}
+    (folder / "results.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return [str(folder / "results.csv"), str(folder / "results.json")]
+
+
+# ---- measured beforehand
+
+
+def bundled() -> dict[str, Any] | None:
+    """The results that come with the bundled models; None where they are not there."""
+    return json.loads(BUNDLED.read_text(encoding="utf-8")) if BUNDLED.is_file() else None
+
+
+def bundled_rows(record: dict[str, Any]) -> list[list[str]]:
+    """The table of one data set of the bundled results."""
+    rows = []
+    for e in record["methods"]:
+        f = e["figures"]
+        p = f["p_at_1"]
+        reasons = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in f["reasons"].items())
+        times = " + ".join(f"{v:.0f} {common.NAMES.get(k, 'LLM')}" for k, v in f["ms"].items())
+        interval = f"{100 * p['low']:.1f}-{100 * p['high']:.1f}"
+        figures_ = (f"{100 * p['value']:.1f}", interval, f"{100 * f['recall']['value']:.1f}", f"{f['mean_iou']:.2f}", f"{f['boxes']:.1f}")
+        rows.append([e["label"], *figures_, reasons, times])
+    return rows
+
+
+def curves(results: dict[str, Any]) -> pd.DataFrame:
+    """The adapters' learning curves: P@1 on validation candidates against rows seen."""
+    rows = [
+        {"Rows seen": p["rows"], "P@1, %": round(100 * p["p_at_1"], 1), "Adapter": common.ADAPTERS.get(name, name)}
+        for name, record in results["adapters"].items() for p in record["curve"]
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["Rows seen", "P@1, %", "Adapter"])
+
+
+def _build_bundled(results: dict[str, Any]) -> None:
+    record: Sequence[Any] = results["data"]
+    gr.Markdown(
+        "### Measured beforehand\nThe bundled models on RefScenes, with bootstrap 95 % intervals. A pick is right when its IoU with "
+        f"the true box is above {results['iou_threshold']}. RefScenes is synthetic: these figures cannot be compared with the paper's."
+    )
+    for data in record[::-1]:
+        with gr.Accordion(data["name"], open=data is record[-1]):
+            gr.Dataframe(bundled_rows(data), headers=HEADERS, interactive=False, wrap=True, label=data["name"])
+    if results["adapters"]:
+        gr.LinePlot(
+            curves(results), x="Rows seen", y="P@1, %", color="Adapter", title="Fine-tuning: P@1 on validation candidates", height=300
+        )
+
+
+def build() -> None:
+    """Lay the tab out inside the current Blocks."""
+    if results := bundled():
+        _build_bundled(results)
+    gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
+    state = gr.State(None, time_to_live=3600, delete_callback=forget)
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            chosen = gr.CheckboxGroup(
+                [(LABELS[m], m) for m in EVERY], value=["gdrec", "florence2", "florence2,gdrec+llm"], label="Methods",
+                info="Each vision-language model runs once, whatever is chosen.",
+            )  # fmt: skip
+            n = gr.Slider(8, MOST, 40, step=8, label="Expressions", info="How many are asked; about 0.1 s each with the bundled models.")
+        with gr.Column(scale=4, min_width=300):
+            adapter = gr.Dropdown(common.adapter_choices(), value=AUTO, label="LLM adapter", info="For methods with an LLM.")
+            seed = gr.Number(1, precision=0, minimum=0, label="Seed", info="Another seed draws other scenes.")
+            upload = gr.File(
+                label="Your own data: zip of pictures and one .jsonl (image, expression, bbox)", file_types=[".zip"], height=120
+            )
+    with gr.Row():
+        button = gr.Button("Run", variant="primary", scale=2)
+        cancel = gr.Button("Cancel, keep what is done", scale=1)
+    bar = gr.HTML("", elem_id="progress")
+    rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures")
+    with gr.Row():
+        by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[0, 100])
+        by_kind = gr.ScatterPlot(
+            x="Kind of expression", y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[0, 100]
+        )
+    order = gr.Radio(ORDERS, value=ORDERS[0], label="Examples with", info="The last method with an LLM is drawn.")
+    pictures = gr.Gallery(label="Examples worth a look", columns=4, object_fit="contain", height=640, format="png")
+    results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    run = button.click(
+        benchmark,
+        [upload, n, chosen, adapter, seed, state],
+        [bar, rows, by_method, by_kind, state],
+        api_name="benchmark",
+        concurrency_limit=1,
+    )
+    stopped = cancel.click(None, cancels=[run], queue=False, **private)
+    for event in (run, stopped):
+        event.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
+    order.input(gallery, [state, order], [pictures], **private)

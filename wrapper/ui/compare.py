@@ -1,0 +1,158 @@
+"""The Compare tab: one picture and expression through every method, side by side."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import spaces
+from PIL import Image
+
+from wrapper.candidates import Box, iou, is_correct
+from wrapper.draw import annotate
+from wrapper.evaluation.compare import EVERY, Compared, agreement, compare, in_words
+from wrapper.evaluation.methods import Method
+from wrapper.pipeline import AUTO
+from wrapper.subject import MAX_EXPRESSION, check_expression
+from wrapper.trace import explain, trace
+from wrapper.ui import common, models
+from wrapper.ui.locate import Tab
+from wrapper.ui.picture import unopened
+
+METHODS = [Method.parse(text) for text in EVERY]
+LABELS = {
+    "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
+    "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Both + LLM",
+}  # fmt: skip
+HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
+SLIDER = ("florence2", "florence2,gdrec+llm")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was compared, kept so that the slider can show any two. path: the picture's file."""
+
+    path: str
+    rows: list[Compared]
+    truth: Box | None
+
+
+@spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
+def _compare(picture: Image.Image, expression: str, adapter: str) -> list[Compared]:
+    return compare(models.now().wrapper, [picture], [expression], METHODS, adapter)[0]
+
+
+def compare_methods(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
+    """One picture and expression through each model alone, each with the LLM, and both with the LLM.
+
+    adapter: "auto", "zero-shot" or an adapter's name. true_box: "x1, y1, x2, y2" in pixels, where it is known.
+
+    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, and everything as JSON.
+    """
+    with common.told():
+        text, picture = check_expression(expression or ""), common.opened(path)
+        truth = common.read_box(true_box, picture.size)
+        rows = _compare(picture, text, adapter)
+    pictures = [(common.for_page(annotate(picture, r.selection, truth)), _caption(r, truth)) for r in rows]
+    facts = {
+        "expression": text,
+        "agreement": agreement(rows),
+        "methods": [{"method": str(r.method), "label": _label(r)} | trace(r.selection, text, picture.size) for r in rows],
+    }
+    words = f"### {html.escape(in_words(rows, {m: LABELS[str(m)] for m in METHODS}))}"
+    shown = Shown(str(path), rows, truth)
+    return words, pictures, table(rows, truth), matrix(rows), facts, shown, slide(shown, *SLIDER)
+
+
+def _label(row: Compared) -> str:
+    return LABELS[str(row.method)]
+
+
+def _caption(row: Compared, truth: Box | None) -> str:
+    if truth is None:
+        return _label(row)
+    return f"{_label(row)}: {'right' if is_correct(row.selection.box, truth) else 'wrong'}"
+
+
+def table(rows: list[Compared], truth: Box | None) -> list[list[str]]:
+    """A row a method."""
+    out = []
+    for r in rows:
+        s = r.selection
+        pick = "nothing" if s.chosen is None else f"{s.index}: {s.chosen.label} ({common.box_text(s.box)})"
+        share = f"{s.probabilities[s.index]:.0%}" if s.probabilities and s.index is not None else ""
+        overlap = "" if truth is None else f"{0.0 if s.box is None else iou(s.box, truth):.2f}"
+        how = "its own answer, the first of its boxes" if r.method.how == "alone" and s.box else explain(s)
+        times = " + ".join(f"{ms:.0f} {common.NAMES.get(n, 'LLM')}" for n, ms in s.timings_ms.items())
+        out.append([_label(r), pick, share, overlap, how, times])
+    return out
+
+
+def matrix(rows: list[Compared]) -> list[list[str]]:
+    """IoU of every method's pick with every other's."""
+    return [[_label(row), *("" if v is None else f"{v:.2f}" for v in line)] for row, line in zip(rows, agreement(rows), strict=True)]
+
+
+def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Image.Image] | None:
+    """Two methods' pictures for the slider."""
+    if shown is None:
+        return None
+    with common.told():
+        picture = common.opened(shown.path)
+    found = {str(r.method): r for r in shown.rows}
+    one, other = (common.for_page(annotate(picture, found[name].selection, shown.truth)) for name in (left, right))
+    return one, other
+
+
+def take_over(path: str | None, expression: str, true_box: str, own: str | None) -> tuple[Any, ...]:
+    """What stands in the Locate tab, where this one is empty."""
+    return (path, expression, true_box) if own is None and path is not None else (gr.skip(), gr.skip(), gr.skip())
+
+
+def build(tab: gr.Tab, other: Tab) -> None:
+    """Lay the tab out inside the current Blocks."""
+    state = gr.State(None)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300))
+        with gr.Column(scale=5, min_width=300):
+            expression = gr.Textbox(
+                label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
+                info="Words that mean exactly one object.", lines=1, max_lines=3,
+            )  # fmt: skip
+            with gr.Row():
+                adapter = gr.Dropdown(
+                    common.adapter_choices(), value=AUTO, label="LLM adapter", info="For the four methods with an LLM.", min_width=140
+                )
+                truth = gr.Textbox(
+                    label="True box, if you know it",
+                    placeholder="left, top, right, bottom",
+                    info="In pixels.",
+                    max_length=100,
+                    min_width=140,
+                )
+            with gr.Row():
+                button = gr.Button("Compare", variant="primary", scale=2)
+                cancel = gr.Button("Cancel", scale=1)
+            words = gr.Markdown("Seven methods answer the same question. What stands in the Locate tab is taken over.", elem_id="agreement")
+    pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height=560, format="png", elem_id="sides")
+    rows = gr.Dataframe(headers=HEADERS, label="What each method answers", interactive=False, wrap=True)
+    with gr.Accordion("Slide between two methods", open=True):
+        with gr.Row():
+            choices = [(LABELS[name], name) for name in EVERY]
+            left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="Drag the line in the picture.", min_width=140)
+            right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="Drag the line in the picture.", min_width=140)
+        slider = gr.ImageSlider(label="Left and right", height=420, format="png", interactive=False)
+    with gr.Accordion("Who agrees with whom: IoU of the picks", open=False):
+        overlaps = gr.Dataframe(headers=["", *LABELS.values()], interactive=False, wrap=True, label="IoU of every pick with every other")
+    with gr.Accordion("Everything as JSON", open=False):
+        everything = gr.JSON(show_label=False)
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    run = gr.on(
+        [button.click, expression.submit], compare_methods, [picture, expression, adapter, truth],
+        [words, pictures, rows, overlaps, everything, state, slider], api_name="compare", concurrency_limit=1,
+    )  # fmt: skip
+    cancel.click(lambda: "### Cancelled\nPress **Compare** to ask again.", None, [words], cancels=[run], queue=False, **private)
+    gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
+    tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)

@@ -27,8 +27,30 @@ TITLE = "LLM-wrapper"
 INTRODUCTION = """# LLM-wrapper
 Florence-2 and Grounding DINO propose boxes; a Llama 3 reads the list as text and picks the one your words mean.
 """
+# Gradio gives pictures no alternative text, and names on elements that may have none: both from the component's label.
+NAMES_FOR_PICTURES = """() => {
+  const mend = () => {
+    for (const image of document.querySelectorAll('img:not([alt]), img[alt=""]')) {
+      const label = image.closest('.block')?.querySelector('label, [data-testid="block-label"]')?.textContent?.trim();
+      image.alt = (label || 'Picture') + '. The table of the same tab says what it shows.';
+    }
+    for (const empty of document.querySelectorAll('div[aria-label]:not([role])')) empty.setAttribute('role', 'group');
+  };
+  new MutationObserver(mend).observe(document.body, {childList: true, subtree: true});
+  mend();
+}"""
+# Darker letters than the theme's own, for people who see contrast badly (WCAG 2.1, 1.4.3).
+THEME = gr.themes.Soft().set(
+    block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300", block_title_text_color="*primary_800",
+    block_title_text_color_dark="*primary_200", block_label_text_color="*primary_800", block_label_text_color_dark="*primary_200",
+    body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300", button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700", button_primary_background_fill_dark="*primary_600",
+    checkbox_label_background_fill_selected="*primary_600", checkbox_label_background_fill_selected_dark="*primary_700",
+    link_text_color="*primary_700", link_text_color_dark="*primary_300", input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
+)  # fmt: skip
 LOOKS: dict[str, Any] = {
-    "theme": gr.themes.Soft(), "max_file_size": "60mb", "allowed_paths": [], "enable_monitoring": False, "show_error": True,
+    "theme": THEME, "js": NAMES_FOR_PICTURES, "max_file_size": "60mb", "allowed_paths": [], "enable_monitoring": False, "show_error": True,
     "run_history": False, "footer_links": ["api", "settings"],
 }  # fmt: skip
 """How the page is served, here and in tests."""

@@ -24,7 +24,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 def url() -> Iterator[str]:
     page = app.build("tiny")
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **app.LOOKS)
-    yield address
+    yield address.rstrip("/")
     page.close()
 
 
@@ -53,6 +53,9 @@ def visit(browser: Any, url: str) -> Iterator[Any]:
         page = context.new_page()
         page.set_default_timeout(60 * SECONDS)
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on(
+            "response", lambda r: errors.append(f"{r.status} {r.url} {r.request.post_data} {r.text()[:300]}") if r.status >= 400 else None
+        )
         page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else strangers.append(r.url))
         page.goto(url + query, wait_until="domcontentloaded")
         page.get_by_role("button", name="Locate", exact=True).wait_for()
@@ -139,21 +142,20 @@ def test_a_benchmark_can_be_cancelled_and_keeps_what_is_done(visit: Any) -> None
     page.get_by_role("button", name="Run", exact=True).click()
     page.locator("#progress", has_text=" of 400, about").wait_for()
     page.get_by_role("button", name="Cancel, keep what is done").click()
-    page.get_by_text("results.csv").wait_for()
+    page.locator("a[download]").nth(1).wait_for()
     assert "done" not in page.locator("#progress").inner_text().split(",")[-1]
 
 
 @pytest.mark.parametrize("tab", ["Locate", "Compare", "Benchmark"])
 def test_no_serious_barrier_for_people_with_disabilities(visit: Any, tab: str) -> None:
-    """axe-core's serious and critical rules, but for those that Gradio's own components break (named here)."""
+    """axe-core's serious and critical rules."""
     page = visit()
     upload(page)
     located(page)
     page.get_by_role("tab", name=tab).click()
     page.wait_for_timeout(SECONDS)
     found = axe.Axe().run(page).response["violations"]
-    serious = {v["id"]: [n["html"][:200] for n in v["nodes"]][:3] for v in found if v["impact"] in ("serious", "critical")}
-    assert serious.keys() <= GRADIOS_OWN, serious
-
-
-GRADIOS_OWN: set[str] = set()
+    serious = [
+        (v["id"], n["html"][:150], n["failureSummary"][-120:]) for v in found if v["impact"] in ("serious", "critical") for n in v["nodes"]
+    ]
+    assert serious == []

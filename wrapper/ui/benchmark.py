@@ -258,7 +258,7 @@ def build() -> None:
         api_name="benchmark",
         concurrency_limit=1,
     )
-    stopped = cancel.click(None, cancels=[run], queue=False, **private)
-    for event in (run, stopped):
-        event.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
+    run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
+    stopped = cancel.click(gallery, [state, order], [pictures], cancels=[run], **private)
+    stopped.then(files, [state], [results_files], **private)
     order.input(gallery, [state, order], [pictures], **private)

@@ -126,6 +126,7 @@ def build(tab: gr.Tab, other: Tab) -> None:
                 )
                 truth = gr.Textbox(
                     label="True box, if you know it",
+                    value="",
                     placeholder="left, top, right, bottom",
                     info="In pixels.",
                     max_length=100,

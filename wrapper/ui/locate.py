@@ -409,7 +409,8 @@ def build(page: gr.Blocks) -> Tab:
                     0, 1, 0, step=0.05, label="Say “not found” below this LLM probability", info="0: always answer, as the method does."
                 )
                 truth = gr.Textbox(
-                    label="True box, if you know it", placeholder="left, top, right, bottom", info="In pixels; or click its corners.",
+                    label="True box, if you know it", value="", placeholder="left, top, right, bottom",
+                    info="In pixels; or click its corners.",
                     max_length=100,
                 )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
@@ -471,7 +472,7 @@ def build(page: gr.Blocks) -> Tab:
     check.click(shuffle, [session], [checked], **private)
     stale = [run]
     cancel.click(lambda: "### Cancelled\nPress **Locate** to ask again.", None, [words], cancels=stale, queue=False, **private)
-    gr.on([picture.input, picture.clear, expression.input], None, cancels=stale, **private)
+    gr.on([picture.change, expression.change], None, cancels=stale, **private)
     scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private).then(
         locate, [picture, expression, proposers, adapter, threshold, truth], outputs, concurrency_limit=1, **private
     ).then(downloads, [session], [files], **private)

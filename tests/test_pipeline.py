@@ -27,7 +27,7 @@ def test_unseen_scenes_are_answered_better_than_by_chance(wrapper: Wrapper) -> N
 
 def test_proposers_find_the_target(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
     pictures, texts = batch(val_scenes)
-    for name, least in (("gdrec", 0.8), ("florence2", 0.45)):
+    for name, least in (("gdrec", 0.85), ("florence2", 0.85)):
         lists = collect([wrapper.proposer(name)], pictures, texts).lists
         found = sum(any(iou(c.box, s.box) > 0.5 for c in row) for row, s in zip(lists, val_scenes, strict=True))
         assert found >= least * len(val_scenes), f"{name}: {found} of {len(val_scenes)}"

@@ -439,6 +439,8 @@ def main() -> None:
 def save(model: Florence2ForConditionalGeneration, reader: Collate) -> None:
     """Write model and processor as the published checkpoints are laid out."""
     folder = TINY / "florence-2"
+    for old in folder.glob("*.safetensors*"):  # another number of parts would leave some behind
+        old.unlink()
     model.cpu().eval().half().save_pretrained(folder, max_shard_size="8MB")
     reader.processor.save_pretrained(folder)
     print(f"wrote {folder}")

@@ -1,39 +1,30 @@
-"""Print the figures of the bundled models' card, with bootstrap 95 % intervals.
+"""What `wrapper evaluate` does not measure of the bundled models, and the figures that come with them.
 
-    python -m weights.recipes.measure --split test --n 1000
+    python -m wrapper evaluate --preset tiny --out results       # val and test, every usual method
+    python -m weights.recipes.measure results
 
-For the proposers: share of expressions with a candidate at IoU > 0.5 (recall) and each one's own answer alone (P@1).
-For the LLM: P@1 zero-shot on perfect lists and on the proposers' lists. Choices are made on val; test is for the last
-figures only.
+Prints the LLM's P@1 zero-shot on perfect lists, and keeps the figures of the results folder, without the single answers,
+as weights/tiny/results.json, where the page shows them. Choices are made on val; test is for the last figures only.
 """
 
 import argparse
 import json
 import random
-import time
-from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
 from weights.recipes.common import TINY
-from wrapper.candidates import IOU_THRESHOLD, Candidate, iou, is_correct
-from wrapper.pipeline import Wrapper
+from wrapper.candidates import Candidate
+from wrapper.evaluation.metrics import Figures, outcome
+from wrapper.evaluation.runner import read_results
+from wrapper.presets import PRESETS
+from wrapper.proposals import write_whole
+from wrapper.quiet import quiet_libraries
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.expressions import CATEGORIES
-from wrapper.selectors.base import Selector
-
-BATCH = 16
-
-
-def interval(hits: Sequence[bool], draws: int = 2000) -> tuple[float, float, float]:
-    """Mean and bootstrap 95 % interval, in per cent."""
-    values = np.asarray(hits, float)
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return 100 * float(values.mean()), 100 * float(low), 100 * float(high)
+from wrapper.scenes.layout import Split
+from wrapper.selectors.llama import LlamaSelector
 
 
 def perfect(scene: Scene) -> list[Candidate]:
@@ -43,58 +34,36 @@ def perfect(scene: Scene) -> list[Candidate]:
     return [Candidate(o.box, o.kind.name, None, "gdrec") for o in things]
 
 
-def right(selector: Selector, chosen: list[Scene], lists: list[list[Candidate]]) -> list[bool]:
-    """For each scene, whether what is selected of its list is right."""
-    texts, sizes = [s.expression.text for s in chosen], [(s.layout.width, s.layout.height) for s in chosen]
-    return [is_correct(x.box, s.box) for x, s in zip(selector.select(lists, texts, sizes), chosen, strict=True)]
-
-
-def recalled(chosen: list[Scene], lists: list[list[Candidate]]) -> list[bool]:
-    return [any(iou(c.box, s.box) > IOU_THRESHOLD for c in row) for s, row in zip(chosen, lists, strict=True)]
+def on_perfect_lists(selector: LlamaSelector, split: Split, n: int) -> Figures:
+    """The LLM's figures on scenes of a split."""
+    chosen = list(scenes(split, n, BENCHMARK_SEED))
+    lists, texts = [perfect(s) for s in chosen], [s.expression.text for s in chosen]
+    found = selector.select(lists, texts, [(s.layout.width, s.layout.height) for s in chosen])
+    rows = zip(chosen, lists, found, strict=True)
+    return Figures.of([outcome(s.seed, s.expression.category, s.box, candidates, x) for s, candidates, x in rows], {})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", choices=("val", "test"), default="val")
-    parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("results", type=Path, nargs="?", help="folder of `wrapper evaluate`; without it, val only is measured")
+    parser.add_argument("--n", type=int, default=1000)
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    wrapper = Wrapper.from_preset("tiny", ("florence2", "gdrec", "gd"))
-    chosen = list(scenes(options.split, options.n, BENCHMARK_SEED))
-    lists: dict[str, list[list[Candidate]]] = {name: [] for name in wrapper.proposers}
-    seconds = dict.fromkeys(lists, 0.0)
-    for start in tqdm(range(0, len(chosen), BATCH), unit="batch"):
-        part = chosen[start : start + BATCH]
-        pictures, texts = [s.picture() for s in part], [s.expression.text for s in part]
-        for name, proposer in wrapper.proposers.items():
-            began = time.perf_counter()
-            lists[name] += proposer.propose(pictures, texts)
-            seconds[name] += time.perf_counter() - began
-    lists["florence2+gdrec"] = [a + b for a, b in zip(lists["florence2"], lists["gdrec"], strict=True)]
-    figures: dict[str, list[bool]] = {}
-    for name, rows in lists.items():
-        figures[f"{name} recall"] = recalled(chosen, rows)
-        figures[f"{name} + Llama zero-shot P@1"] = right(wrapper.selector, chosen, rows)
-        if "+" not in name:
-            figures[f"{name} alone P@1"] = [bool(r) and is_correct(r[0].box, s.box) for r, s in zip(rows, chosen, strict=True)]
-    figures["Llama zero-shot on perfect lists P@1"] = right(wrapper.selector, chosen, [perfect(s) for s in chosen])
-    report(options.split, chosen, figures, lambda name: sum(map(len, lists[name])) / len(chosen), list(lists))
-    print({name: f"{1000 * s / len(chosen):.0f} ms" for name, s in seconds.items()})
-
-
-def report(split: str, chosen: list[Scene], figures: dict[str, list[bool]], boxes: Callable[[str], float], names: list[str]) -> None:
-    """Print the table and keep the rows beside the weights."""
-    print(f"RefScenes {split}, {len(chosen)} expressions, seed {BENCHMARK_SEED}; a box is right at IoU > {IOU_THRESHOLD}")
-    print("| | % | 95 % interval | " + " | ".join(CATEGORIES) + " |\n|---|---|---|" + "---|" * len(CATEGORIES))
-    kept = {}
-    for name, hits in figures.items():
-        mean, low, high = interval(hits)
-        by = {c: [h for h, s in zip(hits, chosen, strict=True) if s.expression.category == c] for c in CATEGORIES}
-        shares = {c: 100 * sum(v) / max(1, len(v)) for c, v in by.items()}
-        print(f"| {name} | {mean:.1f} | {low:.1f}-{high:.1f} | " + " | ".join(f"{shares[c]:.0f}" for c in CATEGORIES) + " |")
-        kept[name] = {"percent": mean, "low": low, "high": high, "categories": shares}
-    print("boxes a list: " + ", ".join(f"{name} {boxes(name):.1f}" for name in names))
-    (TINY / f"figures-{split}.json").write_text(json.dumps({"n": len(chosen), "seed": BENCHMARK_SEED, "figures": kept}, indent=1) + "\n")
+    quiet_libraries()
+    llm = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
+    print(f"| LLM zero-shot on perfect lists, {options.n} expressions | P@1 | {' | '.join(CATEGORIES)} |")
+    print("|---|---|" + "---|" * len(CATEGORIES))
+    splits: list[Split] = ["val", "test"] if options.results else ["val"]
+    measured = {split: on_perfect_lists(llm, split, options.n) for split in splits}
+    for split, figures in measured.items():
+        shares = " | ".join(f"{100 * figures.categories[c].value:.0f}" for c in CATEGORIES)
+        print(f"| RefScenes {split} | {figures.p_at_1.text()} | {shares} |")
+    if options.results:
+        record = read_results(options.results)
+        for data in record["data"]:
+            for method in data["methods"]:
+                del method["outcomes"]
+        record["perfect_lists"] = {split: figures.plain() for split, figures in measured.items()}
+        write_whole(TINY / "results.json", json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def loaded() -> None:
 
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[object, ...]]:
-    return list(benchmark.benchmark(None, 20, METHODS, seed=3))
+    return list(benchmark.live(None, 20, METHODS, seed=3))
 
 
 def results(step: tuple[object, ...]) -> benchmark.Results:
@@ -59,7 +59,7 @@ def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for file in (tmp_path / "data").iterdir():
             archive.write(file, f"inside/{file.name}")
-    *_, last = benchmark.benchmark(str(tmp_path / "mine.zip"), 4, METHODS)
+    *_, last = benchmark.live(str(tmp_path / "mine.zip"), 4, METHODS)
     found = results(last)
     assert len(found.done) == 4
     assert found.data == "mine.zip, 4 expressions, 0 rows left out"
@@ -71,10 +71,10 @@ def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
 
 def test_no_method_is_said() -> None:
     with pytest.raises(gr.Error, match="No method is chosen"):
-        list(benchmark.benchmark(None, 8, []))
+        list(benchmark.live(None, 8, []))
 
 
 def test_a_bad_archive_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"no zip")
     with pytest.raises(gr.Error, match="cannot be unpacked"):
-        list(benchmark.benchmark(str(tmp_path / "a.zip"), 8, METHODS))
+        list(benchmark.live(str(tmp_path / "a.zip"), 8, METHODS))

@@ -25,7 +25,7 @@ def survives(value: Any) -> Any:
 def calls() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every function that runs on a GPU, with arguments as the page gives them."""
     picture = locate.common.opened(PATH)
-    *_, (*_, session) = locate.locate(PATH, EXPRESSION, ["gdrec"])
+    *_, (*_, session) = locate.live(PATH, EXPRESSION, ["gdrec"])
     yield locate._stages, (picture, EXPRESSION, ["florence2", "gdrec"], "auto")
     yield locate._choose, (session.selection.candidates, EXPRESSION, session.size, ["gdrec"], "auto")
     yield locate._shuffled, (session,)

@@ -31,14 +31,14 @@ def loaded() -> None:
 def session() -> locate.Session:
     """The finished answer to an example."""
     path, expression, true_box = locate.example(str(EXAMPLE)) or ("", "", "")
-    *_, last = locate.locate(path, expression, ["gdrec", "florence2"], true_box=true_box)
+    *_, last = locate.live(path, expression, ["gdrec", "florence2"], true_box=true_box)
     assert last[-1] is not None and len(last[-1].selection.candidates) >= 3
     return last[-1]
 
 
 def test_results_arrive_stage_by_stage() -> None:
     path, expression, _ = locate.example(str(EXAMPLE)) or ("", "", "")
-    first, second, last = locate.locate(path, expression, ["gdrec", "florence2"])
+    first, second, last = locate.live(path, expression, ["gdrec", "florence2"])
     assert "Grounding DINO" not in first[1] and "GDrec is looking" in first[1]
     assert {row[1] for row in first[2]} == {"Florence-2"}
     assert "The LLM is choosing" in second[1]

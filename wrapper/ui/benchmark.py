@@ -59,15 +59,12 @@ def _answers(examples: list[Example], methods: list[str], adapter: str) -> Itera
     yield from answers(models.now().wrapper, examples, [Method.parse(m) for m in methods], adapter, BATCH)
 
 
-def benchmark(
+def live(
     path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1, before: Results | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """P@1 of methods over many expressions.
+    """The page's Run button: progress, a table, P@1 by method and by kind, and what is done, again and again.
 
-    path: a zip file with pictures and one .jsonl file (rows of image, expression, bbox x1, y1, x2, y2), or nothing for
-    RefScenes test. n: how many expressions. methods: such as "gdrec" or "florence2,gdrec+llm". seed: of the scenes.
-
-    Gives progress, a table, P@1 by method, P@1 by kind of expression; again and again until all is done.
+    Arguments as `benchmark`'s; before: what the page shows already.
     """
     forget(before)
     with common.told():
@@ -85,6 +82,24 @@ def benchmark(
             found = figures(done, parsed)
             results = Results(name, folder, tuple(methods), tuple(done))
             yield progress(len(done), len(examples), left, name), _table(found), _bars(found), _kinds(found), results
+
+
+def benchmark(path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1) -> Iterator[tuple[Any, ...]]:
+    """P@1 of methods over many expressions.
+
+    Gives progress, a table, P@1 by method, P@1 by kind of expression; again and again until all is done.
+
+    Args:
+        path: A zip file with pictures and one .jsonl file (rows of image, expression, bbox); nothing for RefScenes test.
+        n: How many expressions.
+        methods: Such as "gdrec" (a model alone) or "florence2,gdrec+llm" (the LLM over the boxes of two).
+        adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
+        seed: Of the scenes.
+    """
+    step: tuple[Any, ...] = (None,)
+    for step in live(path, n, methods, adapter, seed):
+        yield step[:-1]
+    forget(step[-1])
 
 
 def forget(results: Results | None) -> None:
@@ -251,13 +266,10 @@ def build() -> None:
     results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    run = button.click(
-        benchmark,
-        [upload, n, chosen, adapter, seed, state],
-        [bar, rows, by_method, by_kind, state],
-        api_name="benchmark",
-        concurrency_limit=1,
-    )
+    asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind]
+    run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, **private)
+    # For programs: no session among the results, which the MCP server cannot take
+    gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
     stopped = cancel.click(gallery, [state, order], [pictures], cancels=[run], **private)
     stopped.then(files, [state], [results_files], **private)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
-from wrapper.evaluation.compare import EVERY, Compared, agreement, compare, in_words
+from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.methods import Method
 from wrapper.pipeline import AUTO
 from wrapper.subject import MAX_EXPRESSION, check_expression
@@ -19,7 +19,7 @@ from wrapper.ui import common, models
 from wrapper.ui.locate import Tab
 from wrapper.ui.picture import unopened
 
-METHODS = [Method.parse(text) for text in EVERY]
+METHODS = [Method.parse(text) for text in comparing.EVERY]
 LABELS = {
     "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
     "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Both + LLM",
@@ -33,22 +33,17 @@ class Shown:
     """What was compared, kept so that the slider can show any two. path: the picture's file."""
 
     path: str
-    rows: list[Compared]
+    rows: list[comparing.Compared]
     truth: Box | None
 
 
 @spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
-def _compare(picture: Image.Image, expression: str, adapter: str) -> list[Compared]:
-    return compare(models.now().wrapper, [picture], [expression], METHODS, adapter)[0]
+def _compare(picture: Image.Image, expression: str, adapter: str) -> list[comparing.Compared]:
+    return comparing.compare(models.now().wrapper, [picture], [expression], METHODS, adapter)[0]
 
 
-def compare_methods(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
-    """One picture and expression through each model alone, each with the LLM, and both with the LLM.
-
-    adapter: "auto", "zero-shot" or an adapter's name. true_box: "x1, y1, x2, y2" in pixels, where it is known.
-
-    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, and everything as JSON.
-    """
+def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
+    """The page's Compare button. Arguments as `compare`'s."""
     with common.told():
         text, picture = check_expression(expression or ""), common.opened(path)
         truth = common.read_box(true_box, picture.size)
@@ -56,25 +51,40 @@ def compare_methods(path: str | None, expression: str, adapter: str = AUTO, true
     pictures = [(common.for_page(annotate(picture, r.selection, truth)), _caption(r, truth)) for r in rows]
     facts = {
         "expression": text,
-        "agreement": agreement(rows),
+        "agreement": comparing.agreement(rows),
         "methods": [{"method": str(r.method), "label": _label(r)} | trace(r.selection, text, picture.size) for r in rows],
     }
-    words = f"### {html.escape(in_words(rows, {m: LABELS[str(m)] for m in METHODS}))}"
+    words = f"### {html.escape(comparing.in_words(rows, {m: LABELS[str(m)] for m in METHODS}))}"
     shown = Shown(str(path), rows, truth)
-    return words, pictures, table(rows, truth), matrix(rows), facts, shown, slide(shown, *SLIDER)
+    return words, pictures, table(rows, truth), matrix(rows), facts, slide(shown, *SLIDER), shown
 
 
-def _label(row: Compared) -> str:
+def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
+    """One picture and expression through each model alone, each with the LLM, and both with the LLM.
+
+    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, everything as JSON, and
+    the pictures of Florence-2 alone and of both with the LLM.
+
+    Args:
+        path: The picture.
+        expression: Words that mean exactly one object, such as "the cup left of the green book".
+        adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
+        true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
+    """
+    return side_by_side(path, expression, adapter, true_box)[:-1]
+
+
+def _label(row: comparing.Compared) -> str:
     return LABELS[str(row.method)]
 
 
-def _caption(row: Compared, truth: Box | None) -> str:
+def _caption(row: comparing.Compared, truth: Box | None) -> str:
     if truth is None:
         return _label(row)
     return f"{_label(row)}: {'right' if is_correct(row.selection.box, truth) else 'wrong'}"
 
 
-def table(rows: list[Compared], truth: Box | None) -> list[list[str]]:
+def table(rows: list[comparing.Compared], truth: Box | None) -> list[list[str]]:
     """A row a method."""
     out = []
     for r in rows:
@@ -88,9 +98,11 @@ def table(rows: list[Compared], truth: Box | None) -> list[list[str]]:
     return out
 
 
-def matrix(rows: list[Compared]) -> list[list[str]]:
+def matrix(rows: list[comparing.Compared]) -> list[list[str]]:
     """IoU of every method's pick with every other's."""
-    return [[_label(row), *("" if v is None else f"{v:.2f}" for v in line)] for row, line in zip(rows, agreement(rows), strict=True)]
+    return [
+        [_label(row), *("" if v is None else f"{v:.2f}" for v in line)] for row, line in zip(rows, comparing.agreement(rows), strict=True)
+    ]
 
 
 def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Image.Image] | None:
@@ -140,7 +152,7 @@ def build(tab: gr.Tab, other: Tab) -> None:
     rows = gr.Dataframe(headers=HEADERS, label="What each method answers", interactive=False, wrap=True)
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row():
-            choices = [(LABELS[name], name) for name in EVERY]
+            choices = [(LABELS[name], name) for name in comparing.EVERY]
             left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="Drag the line in the picture.", min_width=140)
             right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="Drag the line in the picture.", min_width=140)
         slider = gr.ImageSlider(label="Left and right", height=420, format="png", interactive=False)
@@ -150,10 +162,10 @@ def build(tab: gr.Tab, other: Tab) -> None:
         everything = gr.JSON(show_label=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    run = gr.on(
-        [button.click, expression.submit], compare_methods, [picture, expression, adapter, truth],
-        [words, pictures, rows, overlaps, everything, state, slider], api_name="compare", concurrency_limit=1,
-    )  # fmt: skip
+    asked, outputs = [picture, expression, adapter, truth], [words, pictures, rows, overlaps, everything, slider, state]
+    run = gr.on([button.click, expression.submit], side_by_side, asked, outputs, concurrency_limit=1, **private)
+    # For programs: no session among the results, which the MCP server cannot take
+    gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
     cancel.click(lambda: "### Cancelled\nPress **Compare** to ask again.", None, [words], cancels=[run], queue=False, **private)
     gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
     tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)

@@ -78,17 +78,10 @@ def _shuffled(session: Session) -> Agreement:
 # ---- what the page asks for
 
 
-def locate(
+def live(
     path: str | None, expression: str, proposers: list[str], adapter: str = AUTO, threshold: float = 0.0, true_box: str = ""
 ) -> Iterator[Outputs]:
-    """Find the object that an expression means in a picture.
-
-    proposers: "florence2", "gdrec" or both. adapter: "auto", "zero-shot" or an adapter's name. threshold: answer "not found"
-    below this LLM probability, 0 to always answer. true_box: "x1, y1, x2, y2" in pixels, where it is known.
-
-    Gives the annotated picture, the answer in words, the table of candidates, the text the LLM read, remarks on it, and
-    everything as JSON (the schema of the command line's --json); first as proposers are done, then with the choice.
-    """
+    """The page's Locate button: first the page as proposers are done, then with the choice. Arguments as `locate`'s."""
     with common.told():
         text = check_expression(expression or "")
         picture = common.opened(path)
@@ -102,6 +95,26 @@ def locate(
                 continue
             session = Session(str(path), picture.size, text, tuple(order), adapter, threshold, abstain(stage.selection, threshold), truth)
             yield view(session, picture)
+
+
+def locate(
+    path: str | None, expression: str, proposers: list[str], adapter: str = AUTO, threshold: float = 0.0, true_box: str = ""
+) -> tuple[Any, ...]:
+    """Find the object that an expression means in a picture.
+
+    Gives the annotated picture, the answer in words, the table of candidates, the text the LLM read, remarks on it, and
+    everything as JSON (docs/trace.schema.json).
+
+    Args:
+        path: The picture.
+        expression: Words that mean exactly one object, such as "the cup left of the green book".
+        proposers: Who proposes boxes: "florence2", "gdrec" or both.
+        adapter: "auto", "zero-shot" or the name of an LLM adapter.
+        threshold: Answer "not found" below this LLM probability; 0 to always answer.
+        true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
+    """
+    *_, last = live(path, expression, proposers, adapter, threshold, true_box)
+    return last[:-1]
 
 
 def _unfinished(picture: Image.Image, stage: Stage, order: list[str]) -> Outputs:
@@ -452,11 +465,11 @@ def build(page: gr.Blocks) -> Tab:
     )  # fmt: skip
 
     outputs = [shown, words, rows, prompt, about, everything, session]
-    run = gr.on(
-        [button.click, expression.submit], locate, [picture, expression, proposers, adapter, threshold, truth], outputs,
-        api_name="locate", concurrency_limit=1,
-    )  # fmt: skip
+    asked = [picture, expression, proposers, adapter, threshold, truth]
     private: dict[str, Any] = {"api_visibility": "private"}
+    run = gr.on([button.click, expression.submit], live, asked, outputs, concurrency_limit=1, **private)
+    # For programs: no session among the results, which the MCP server cannot take
+    gr.Button(visible=False).click(locate, asked, outputs[:-1], api_name="locate", concurrency_limit=1)
     changes = [
         run,
         again.click(ask_again, [session, expression, adapter, threshold], outputs, **private),
@@ -474,7 +487,7 @@ def build(page: gr.Blocks) -> Tab:
     cancel.click(lambda: "### Cancelled\nPress **Locate** to ask again.", None, [words], cancels=stale, queue=False, **private)
     gr.on([picture.change, expression.change], None, cancels=stale, **private)
     scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private).then(
-        locate, [picture, expression, proposers, adapter, threshold, truth], outputs, concurrency_limit=1, **private
+        live, asked, outputs, concurrency_limit=1, **private
     ).then(downloads, [session], [files], **private)
     gr.on(
         [proposers.input, adapter.input, threshold.release], lambda *values: list(values), [proposers, adapter, threshold], [remembered],

@@ -4,9 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
+import typer
 from PIL import Image
+
+from wrapper.cli import app
+from wrapper.training.settings import TrainSettings
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -72,3 +77,44 @@ def test_scenes_are_written(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "s" / "data.jsonl").read_text().splitlines()]
     assert len(rows) == 2
     assert set(rows[0]) == {"image", "expression", "bbox", "category", "objects"}
+
+
+def test_compare_prints_every_method(example: dict[str, str]) -> None:
+    done = run("compare", str(EXAMPLES / example["image"]), example["expression"], "--adapter", "zero-shot", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [m["method"] for m in result["methods"]][-1] == "florence2,gdrec+llm"
+    assert len(result["agreement"]) == len(result["methods"]) == 7
+
+
+def test_every_training_value_is_an_option_with_its_help() -> None:
+    """The options come from the settings, so that none is forgotten."""
+    found = next(c for c in typer.main.get_command(app).commands.values() if c.name == "train")  # type: ignore[attr-defined]
+    options = {p.name: p for p in found.params}
+    for field, kind in get_type_hints(TrainSettings, include_extras=True).items():
+        assert options[field].help == get_args(kind)[1]
+
+
+def test_a_dry_run_of_deploy_lists_files_and_sizes() -> None:
+    done = run("deploy", "--space", "you/demo", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "app.py" in done.stdout and "bytes in" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("propose", "--data", "refscenes:moon:3", "--out", "x.jsonl"), "no part of RefScenes"),
+        (("propose", "--data", "nowhere.jsonl", "--out", "x.jsonl"), "nowhere.jsonl"),
+        (("train", "--candidates", "nowhere.jsonl", "--out", "x"), "no file nowhere.jsonl"),
+        (("evaluate", "--out", "x", "--methods", "yolo"), "'yolo' is no method"),
+        (("report", "nowhere"), "nowhere holds no results"),
+        (("adapter", "push", "nowhere", "a/b"), "not a finished adapter"),
+        (("abstention", "--split", "moon"), "no split 'moon'"),
+    ],
+)
+def test_bad_data_gets_one_sentence(arguments: tuple[str, ...], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert words in done.stderr.splitlines()[-1]

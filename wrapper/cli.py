@@ -1,4 +1,4 @@
-"""The command line: python -m wrapper locate | scenes | propose | train | adapter | evaluate | report | abstention |
+"""The command line: python -m wrapper locate | compare | scenes | propose | train | adapter | evaluate | report | abstention |
 deploy."""
 
 import inspect
@@ -78,6 +78,38 @@ def locate(
         box = " ".join(f"{v:6.1f}" for v in row["box"])
         score, share = (f"{row[k]:.2f}" if row[k] is not None else "    " for k in ("score", "probability"))
         print(f"{mark} {row['index']:2}  {box}  score {score}  probability {share}  {row['source']}  {row['label']}")
+
+
+@app.command()
+def compare(
+    image: Annotated[Path, typer.Argument(help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")],
+    expression: Annotated[str, typer.Argument(help="What to find, such as “the cup left of the green book”.")],
+    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    adapter: Annotated[str, typer.Option(help="The LLM's adapter: auto, zero-shot, or one of the preset's.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Find one object by every method: each model alone, each with the LLM, and both with the LLM."""
+    from wrapper.images import load_image
+    from wrapper.quiet import quiet_libraries
+
+    picture = load_image(image)
+    quiet_libraries()
+    from wrapper.evaluation.compare import EVERY, agreement, in_words
+    from wrapper.evaluation.compare import compare as run
+    from wrapper.evaluation.methods import Method
+    from wrapper.pipeline import PROPOSERS, Wrapper
+    from wrapper.trace import explain, trace
+
+    methods = [Method.parse(text) for text in EVERY]
+    [rows] = run(Wrapper.from_preset(preset, PROPOSERS), [picture], [expression], methods, adapter)
+    if as_json:
+        answers = [{"method": str(r.method)} | trace(r.selection, expression, picture.size) for r in rows]
+        print(json.dumps({"expression": expression, "agreement": agreement(rows), "methods": answers}))
+        return
+    for r in rows:
+        box = "nothing" if r.selection.box is None else " ".join(f"{v:6.1f}" for v in r.selection.box)
+        print(f"{r.method!s:24}  {box:30}  {explain(r.selection)}")
+    print(in_words(rows, {m: str(m) for m in methods}))
 
 
 def _save(picture: "object", out: Path) -> None:

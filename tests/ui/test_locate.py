@@ -1,6 +1,7 @@
 """The Locate tab's handlers, without a browser."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.draw import COLORS
 from wrapper.errors import DataError
 from wrapper.pipeline import Wrapper
-from wrapper.ui import common, locate, models
+from wrapper.ui import answer, common, locate, models
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "trace.schema.json").read_text()))
@@ -28,7 +29,7 @@ def loaded() -> None:
 
 
 @pytest.fixture(scope="module")
-def session() -> locate.Session:
+def session() -> answer.Session:
     """The finished answer to an example."""
     path, expression, true_box = locate.example(str(EXAMPLE)) or ("", "", "")
     *_, last = locate.live(path, expression, ["gdrec", "florence2"], true_box=true_box)
@@ -47,14 +48,14 @@ def test_results_arrive_stage_by_stage() -> None:
     assert not list(SCHEMA.iter_errors(last[5]))
 
 
-def test_the_same_as_the_library(session: locate.Session) -> None:
+def test_the_same_as_the_library(session: answer.Session) -> None:
     wrapper: Wrapper = models.now().wrapper
     direct = wrapper.locate(session.path, session.expression, session.proposers)
     assert direct.index == session.selection.index
     assert direct.candidates == session.selection.candidates
 
 
-def test_deleting_asks_only_the_llm(session: locate.Session) -> None:
+def test_deleting_asks_only_the_llm(session: answer.Session) -> None:
     pick = session.selection.index
     assert pick is not None
     *_, after = locate.delete_candidate(replace(session, marked=pick))
@@ -66,7 +67,7 @@ def test_deleting_asks_only_the_llm(session: locate.Session) -> None:
         locate.delete_candidate(session)
 
 
-def test_a_candidate_can_be_added(session: locate.Session) -> None:
+def test_a_candidate_can_be_added(session: answer.Session) -> None:
     *_, prompt, _, facts, after = locate.add_candidate(session, " a\ncup ", "[10, 20, 60, 90]")
     assert facts["candidates"][-1]["box"] == [10, 20, 60, 90]
     assert facts["candidates"][-1]["score"] is None
@@ -77,13 +78,13 @@ def test_a_candidate_can_be_added(session: locate.Session) -> None:
     assert after is not None and after.size == session.size
 
 
-def test_another_expression_is_read_by_the_llm_alone(session: locate.Session) -> None:
+def test_another_expression_is_read_by_the_llm_alone(session: answer.Session) -> None:
     found = locate.ask_again(session, "the smallest one", "zero-shot", 0.0)
     assert "the smallest one" in found[3]
     assert found[5]["candidates"][0]["box"] == list(session.selection.candidates[0].box)
 
 
-def test_the_threshold_is_applied_and_taken_back(session: locate.Session) -> None:
+def test_the_threshold_is_applied_and_taken_back(session: answer.Session) -> None:
     unsure = locate.set_threshold(session, 1.0)
     assert unsure[1].startswith("### Not found (best guess: box")
     assert unsure[5]["reason"] == "abstained" and unsure[5]["box"] is None
@@ -108,22 +109,22 @@ def test_who_failed(index: int | None, words: str) -> None:
     truth = (0.0, 0.0, 100.0, 100.0)
     far = Candidate((200.0, 0.0, 300.0, 100.0), "cup", None, "gdrec")
     candidates = (far,) if index is None else (Candidate(truth, "cup", None, "gdrec"), far)
-    assert words in locate.verdict(Selection(candidates, index or 0, (), Reason.CHOSEN), truth)
+    assert words in answer.verdict(Selection(candidates, index or 0, (), Reason.CHOSEN), truth)
 
 
 def test_nothing_found_is_the_detectors_fault() -> None:
-    assert "The detectors failed" in locate.verdict(Selection((), None, (), Reason.NO_CANDIDATES), (0.0, 0.0, 9.0, 9.0))
+    assert "The detectors failed" in answer.verdict(Selection((), None, (), Reason.NO_CANDIDATES), (0.0, 0.0, 9.0, 9.0))
 
 
-def test_the_shuffle_check_counts_orders(session: locate.Session) -> None:
+def test_the_shuffle_check_counts_orders(session: answer.Session) -> None:
     assert f"of {locate.ORDERS}** other orders" in locate.shuffle(session)
     with pytest.raises(gr.Error, match="no answer yet"):
         locate.shuffle(None)
 
 
-def test_a_photo_is_warned_about_and_a_scene_is_not(session: locate.Session, tmp_path: Path) -> None:
-    assert "If this is a photograph" not in locate.remarks(session)
-    assert "If this is a photograph" in locate.remarks(replace(session, path=str(tmp_path / "holiday.jpg")))
+def test_a_photo_is_warned_about_and_a_scene_is_not(session: answer.Session, tmp_path: Path) -> None:
+    assert "If this is a photograph" not in answer.remarks(session)
+    assert "If this is a photograph" in answer.remarks(replace(session, path=str(tmp_path / "holiday.jpg")))
 
 
 def test_a_new_scene_comes_with_its_expression_and_true_box() -> None:
@@ -159,7 +160,7 @@ def _turned() -> Image.Exif:
 
 
 @pytest.mark.parametrize("kind", ["rotated", "wide", "large"])
-def test_the_boxes_in_the_json_are_the_pixels_drawn(session: locate.Session, tmp_path: Path, kind: str) -> None:
+def test_the_boxes_in_the_json_are_the_pixels_drawn(session: answer.Session, tmp_path: Path, kind: str) -> None:
     """In downloads: rotated by EXIF, far from square, and larger than what the page shows."""
     path = tmp_path / "upload.jpg"
     if kind == "rotated":
@@ -189,7 +190,7 @@ def test_the_boxes_in_the_json_are_the_pixels_drawn(session: locate.Session, tmp
         assert not painted[(y1 + y2) // 2, (x1 + x2) // 2]
 
 
-def test_downloads_carry_nothing_of_the_upload_but_its_pixels(session: locate.Session, tmp_path: Path) -> None:
+def test_downloads_carry_nothing_of_the_upload_but_its_pixels(session: answer.Session, tmp_path: Path) -> None:
     path = tmp_path / "secret-name.jpg"
     exif = _turned()
     exif[0x010E] = "secret words"
@@ -199,3 +200,12 @@ def test_downloads_carry_nothing_of_the_upload_but_its_pixels(session: locate.Se
     assert not any(b"secret" in Path(f).read_bytes() for f in files)
     with Image.open(files[0]) as drawn:
         assert not drawn.info and not drawn.getexif()
+
+
+def test_files_of_requests_long_past_are_deleted() -> None:
+    old, new = common.scratch(), common.scratch()
+    (old / "picture.png").write_bytes(b"x")
+    os.utime(old, (0, 0))
+    common.scratch()
+    assert not old.exists()
+    assert new.exists()

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def live(
     with common.told():
         if not methods:
             raise DataError("No method is chosen. Tick at least one.")
-        parsed, folder = [Method.parse(m) for m in methods], tempfile.mkdtemp(prefix="llm-wrapper-") if path else None
+        parsed, folder = [Method.parse(m) for m in methods], str(common.scratch()) if path else None
         data = read_zip(Path(path), Path(folder)) if path and folder else datasets.read(f"refscenes:test:{int(n)}:{int(seed)}")
         examples = data.examples[: int(n)]
         name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions, {len(data.skipped)} rows left out"
@@ -171,7 +170,7 @@ def files(results: Results | None) -> list[str] | None:
     """What is done so far as CSV, a row an expression and method, and as JSON with the figures."""
     if results is None:
         return None
-    folder = Path(tempfile.mkdtemp(prefix="llm-wrapper-"))
+    folder = common.scratch()
     rows = [(a, c, o) for a in results.done for c, o in zip(a.compared, a.outcomes(), strict=True)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,6 +1,9 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
 import html
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +29,9 @@ ADAPTERS = {
 SHOWN_SIDE = 1600
 """Longest side, in pixels, of a picture on the page; downloads are full-size."""
 SCENE_PREFIX = "refscenes-"
+KEPT = 3600
+"""Seconds for which files made for a visitor are kept, as Gradio keeps its own."""
+_work = tempfile.TemporaryDirectory(prefix="llm-wrapper-")
 
 
 @contextmanager
@@ -51,6 +57,14 @@ def for_page(picture: Image.Image) -> Image.Image:
     small = picture.copy()
     small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     return small
+
+
+def scratch() -> Path:
+    """An empty folder for files of one request; those of requests long past are deleted."""
+    for old in Path(_work.name).iterdir():
+        if time.time() - old.stat().st_mtime > KEPT:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=_work.name))
 
 
 def adapter_choices() -> list[tuple[str, str]]:

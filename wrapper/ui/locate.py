@@ -1,57 +1,34 @@
 """The Locate tab: a picture and an expression in; boxes, the pick, and everything about it out."""
 
-import html
 import json
 import random
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper import adapters
-from wrapper.candidates import Box, Candidate, Reason, Selection, abstain, iou, is_correct
+from wrapper.candidates import Box, Candidate, Reason, Selection, abstain
 from wrapper.draw import annotate
 from wrapper.errors import DataError, ModelError
 from wrapper.export import as_coco, as_csv, as_yolo
 from wrapper.images import load_image
-from wrapper.pipeline import AUTO, ENSEMBLE, ZERO_SHOT, Stage
-from wrapper.presets import adapter_name
+from wrapper.pipeline import AUTO, ENSEMBLE, Stage
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
-from wrapper.selectors.llama import LlamaSelector
 from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.subject import MAX_EXPRESSION, check_expression
-from wrapper.trace import explain, trace
+from wrapper.trace import trace
 from wrapper.ui import common, models
+from wrapper.ui.answer import HEADERS, Session, in_words, remarks, table
 from wrapper.ui.picture import unopened
 
-HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
 SELECT, TRUTH, ADD = "picks out a candidate", "marks the true box (two corners)", "adds a candidate (two corners)"
 ORDERS = 10
 HINT = "Choose an example or upload a picture, then press **Locate**."
-
-
-@dataclass(frozen=True)
-class Session:
-    """What the page shows, kept between presses. path: the picture's file; marked: the candidate pointed out; corner: the
-    first of two clicked corners."""
-
-    path: str
-    size: tuple[int, int]
-    expression: str
-    proposers: tuple[str, ...]
-    adapter: str
-    threshold: float
-    selection: Selection
-    truth: Box | None = None
-    marked: int | None = None
-    corner: tuple[float, float] | None = None
 
 
 Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Session | None]
@@ -134,7 +111,7 @@ def view(session: Session, picture: Image.Image | None = None) -> Outputs:
     s = session
     image = annotate(picture or load_image(s.path), s.selection, s.truth, s.marked)
     return (
-        common.for_page(image), answer(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
+        common.for_page(image), in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
         trace(s.selection, s.expression, s.size), session,
     )  # fmt: skip
 
@@ -249,9 +226,9 @@ def new_scene(category: str) -> tuple[str, str, str]:
     """Draw a RefScenes picture that no model has seen, with an expression and its true box."""
     seed = f"page/{random.getrandbits(64)}"
     scene = draw_scene(random.Random(seed), "test", seed, None if category == "any" else category)  # type: ignore[arg-type]
-    with tempfile.NamedTemporaryFile(prefix=common.SCENE_PREFIX, suffix=".png", delete=False) as file:
-        scene.picture().save(file, "PNG")
-    return file.name, scene.expression.text, common.box_text(scene.box)
+    file = common.scratch() / f"{common.SCENE_PREFIX}{seed.rsplit('/', 1)[-1]}.png"
+    scene.picture().save(file)
+    return str(file), scene.expression.text, common.box_text(scene.box)
 
 
 def downloads(session: Session | None) -> list[str] | None:
@@ -261,7 +238,7 @@ def downloads(session: Session | None) -> list[str] | None:
     s = session
     with common.told():
         picture = annotate(load_image(s.path), s.selection, s.truth)
-    folder = Path(tempfile.mkdtemp(prefix="llm-wrapper-"))
+    folder = common.scratch()
     picture.save(folder / "annotated.png")
     texts = {
         "trace.json": json.dumps(trace(s.selection, s.expression, s.size), indent=1),
@@ -278,90 +255,6 @@ def _have(session: Session | None) -> Session:
     if session is None:
         raise DataError("There is no answer yet. Press Locate first.")
     return session
-
-
-# ---- in words
-
-
-def answer(s: Session) -> str:
-    """The answer as Markdown: the pick, how it came about, and how it compares with the true box."""
-    selection, why = s.selection, explain(s.selection)
-    if s.selection.reason is Reason.FALLBACK_TOO_LONG:
-        why += f", which is {common.NAMES.get(selection.candidates[0].source, 'the first model')}'s own answer"
-    seconds = ", ".join(f"{common.NAMES.get(n, 'LLM')} {ms:.0f} ms" for n, ms in selection.timings_ms.items())
-    lines = [f"{_headline(selection)}\n{why[0].upper()}{why[1:]}. {_sureness(selection)}({seconds})"]
-    if selection.reason is Reason.NO_CANDIDATES:
-        lines.append("Try other words for the object.")
-    if s.truth is not None:
-        lines.append(verdict(selection, s.truth))
-    if s.marked is not None:
-        c = selection.candidates[s.marked]
-        lines.append(f"Pointed out: box {s.marked}, {html.escape(c.label)}, from {common.NAMES.get(c.source, c.source)}.")
-    return "\n\n".join(lines)
-
-
-def _headline(selection: Selection) -> str:
-    if selection.chosen is not None:
-        return f"### Box {selection.index}: {html.escape(selection.chosen.label)}"
-    if selection.guess is None:
-        return "### Nothing found"
-    return f"### Not found (best guess: box {selection.guess}, {html.escape(selection.candidates[selection.guess].label)})"
-
-
-def _sureness(selection: Selection) -> str:
-    if not selection.probabilities or selection.guess is None or selection.margin is None:
-        return ""
-    return f"LLM probability {selection.probabilities[selection.guess]:.0%}, {selection.margin:.0%} ahead of the second (uncalibrated). "
-
-
-def verdict(selection: Selection, truth: Box) -> str:
-    """Right or wrong, and whose fault."""
-    overlap = 0.0 if selection.box is None else iou(selection.box, truth)
-    if is_correct(selection.box, truth):
-        return f"**Right**: IoU {overlap:.2f} with the true box (white corners)."
-    if not any(is_correct(c.box, truth) for c in selection.candidates):
-        return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The detectors failed: no candidate has IoU above 0.5."
-    return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The LLM failed: a right candidate was in the list."
-
-
-def remarks(s: Session) -> str:
-    """About what the LLM read: tokens, adapter, and whether it is used for what it was made for."""
-    loaded = models.now()
-    selector = loaded.wrapper.selector_for(s.proposers, s.adapter)
-    lines = []
-    if s.selection.prompt and isinstance(selector, LlamaSelector):
-        lines.append(f"{len(selector.encode(s.selection.prompt))} tokens of at most {selector.max_tokens:,}.")
-    name = _adapter_in_use(s)
-    found = adapters.record(loaded.preset.adapters[name]) if name else None
-    lines.append(f"Adapter: {name}, {adapters.in_words(found)}." if found else "No adapter: the LLM works zero-shot.")
-    if found and (warning := adapters.misfit(found, s.proposers)):
-        lines.append(f"⚠️ {warning}")
-    if loaded.name == "tiny" and not common.from_refscenes(s.path):
-        lines.append("⚠️ The bundled models know RefScenes only. If this is a photograph, their answers mean nothing.")
-    return "  \n".join(lines)
-
-
-def _adapter_in_use(s: Session) -> str | None:
-    if s.adapter == ZERO_SHOT:
-        return None
-    name = adapter_name(s.proposers) if s.adapter == AUTO else s.adapter
-    return name if name in models.now().wrapper.adapted else None
-
-
-def table(selection: Selection, marked: int | None = None) -> list[list[Any]]:
-    """A row a candidate."""
-    shares = selection.probabilities or (None,) * len(selection.candidates)
-    return [
-        [
-            f"▶ {i}" if i == marked else str(i),
-            common.NAMES.get(c.source, c.source),
-            c.label,
-            "" if c.score is None else f"{c.score:.2f}",
-            "" if p is None else f"{p:.3f}",
-            common.box_text(c.box),
-        ]
-        for i, (c, p) in enumerate(zip(selection.candidates, shares, strict=True))
-    ]
 
 
 def example_rows() -> list[dict[str, Any]]:

@@ -1,11 +1,13 @@
 """The bundled LoRA adapters: propose on RefScenes train, fine-tune one adapter a set of proposers, put them in place.
 
-    python -m weights.recipes.adapters
+    python -m weights.recipes.adapters                  # all three, one after the other
+    python -m weights.recipes.adapters gdrec florence2  # some of them
 
 Everything happens with the package's own commands (`wrapper propose`, `wrapper train`), written out here so that one
 line does it. Goes on where it was cut; work lies in runs/adapters. Delete that folder to begin anew.
 """
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -37,10 +39,12 @@ def proposals(name: str) -> Proposals:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*ADAPTERS, []], default=list(ADAPTERS))
     quiet_libraries()
     train, validation = proposals("train"), proposals("validation")
-    for name, proposers in ADAPTERS.items():
-        out = WORK / name
+    for name in parser.parse_args().names:
+        out, proposers = WORK / name, ADAPTERS[name]
         if not (out / sft.CONFIG).exists():
             print(f"adapter {name}", flush=True)
             sft.train(sft.Run("tiny", PRESETS["tiny"], proposers, settings_of("tiny"), train, validation, out))

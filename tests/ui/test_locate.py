@@ -209,3 +209,9 @@ def test_files_of_requests_long_past_are_deleted() -> None:
     common.scratch()
     assert not old.exists()
     assert new.exists()
+
+
+def test_a_picture_that_is_gone_is_said_without_naming_the_servers_files(session: answer.Session) -> None:
+    with pytest.raises(gr.Error, match="not kept any longer") as caught:
+        locate.set_truth(replace(session, path="/tmp/gone/picture.png"), "")
+    assert "/tmp" not in str(caught.value.message)

@@ -40,10 +40,10 @@ def proposals(name: str) -> Proposals:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*ADAPTERS, []], default=list(ADAPTERS))
+    parser.add_argument("names", nargs="*", choices=[*ADAPTERS, []])  # argparse checks an empty list too
     quiet_libraries()
     train, validation = proposals("train"), proposals("validation")
-    for name in parser.parse_args().names:
+    for name in parser.parse_args().names or list(ADAPTERS):
         out, proposers = WORK / name, ADAPTERS[name]
         if not (out / sft.CONFIG).exists():
             print(f"adapter {name}", flush=True)

@@ -47,6 +47,8 @@ def opened(path: str | None) -> Image.Image:
     """The uploaded picture."""
     if path is None:
         raise ImageError("There is no picture. Upload one, paste one, choose an example, or draw a new scene.")
+    if not Path(path).is_file():
+        raise ImageError("The picture is not kept any longer; pictures are deleted after an hour. Upload it again.")
     return load_image(path)
 
 

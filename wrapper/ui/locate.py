@@ -14,7 +14,6 @@ from wrapper.candidates import Box, Candidate, Reason, Selection, abstain
 from wrapper.draw import annotate
 from wrapper.errors import DataError, ModelError
 from wrapper.export import as_coco, as_csv, as_yolo
-from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ENSEMBLE, Stage
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
@@ -109,7 +108,7 @@ def _unfinished(picture: Image.Image, stage: Stage, order: list[str]) -> Outputs
 def view(session: Session, picture: Image.Image | None = None) -> Outputs:
     """Everything the page shows of a finished answer."""
     s = session
-    image = annotate(picture or load_image(s.path), s.selection, s.truth, s.marked)
+    image = annotate(picture or common.opened(s.path), s.selection, s.truth, s.marked)
     return (
         common.for_page(image), in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
         trace(s.selection, s.expression, s.size), session,
@@ -237,7 +236,7 @@ def downloads(session: Session | None) -> list[str] | None:
         return None
     s = session
     with common.told():
-        picture = annotate(load_image(s.path), s.selection, s.truth)
+        picture = annotate(common.opened(s.path), s.selection, s.truth)
     folder = common.scratch()
     picture.save(folder / "annotated.png")
     texts = {

@@ -43,7 +43,8 @@ def test_a_selection_gives_its_box() -> None:
 
 
 def test_below_the_threshold_the_answer_is_not_found() -> None:
-    selection = Selection((CUP, CUP), 1, (0.4, 0.6), Reason.CHOSEN, "prompt")
+    other = Candidate((50.0, 0.0, 60.0, 10.0), "cup", 0.5, "gdrec")
+    selection = Selection((other, CUP), 1, (0.4, 0.6), Reason.CHOSEN, "prompt")
     assert abstain(selection, 0.0) == abstain(selection, 0.6) == selection
     unsure = abstain(selection, 0.61)
     assert (unsure.index, unsure.box, unsure.reason, unsure.guess) == (None, None, Reason.ABSTAINED, 1)
@@ -56,3 +57,13 @@ def test_who_was_not_asked_cannot_be_unsure() -> None:
     assert abstain(only, 0.99) == only
     assert abstain(alone, 0.99) == alone
     assert (only.margin, alone.margin, alone.guess) == (None, None, 0)
+
+
+def test_boxes_of_one_object_count_together() -> None:
+    """Two proposers find the same cup; that the LLM cannot tell them apart is no doubt about the cup."""
+    again = Candidate((0.0, 0.0, 10.0, 9.0), "mug", None, "florence2")
+    other = Candidate((50.0, 0.0, 60.0, 10.0), "cup", 0.5, "gdrec")
+    selection = Selection((CUP, again, other), 0, (0.4, 0.35, 0.25), Reason.CHOSEN)
+    assert selection.support == pytest.approx(0.75)
+    assert abstain(selection, 0.7) == selection
+    assert abstain(selection, 0.8).index is None

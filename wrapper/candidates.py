@@ -101,6 +101,15 @@ class Selection:
         return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
 
     @property
+    def support(self) -> float | None:
+        """The probability of the guess's object: of all candidates that overlap with it by more than the threshold, as two
+        proposers' boxes of one object share what the LLM gives it. None where there are no probabilities."""
+        if not self.probabilities or self.guess is None:
+            return None
+        best = self.candidates[self.guess].box
+        return sum(p for c, p in zip(self.candidates, self.probabilities, strict=True) if iou(c.box, best) > IOU_THRESHOLD)
+
+    @property
     def margin(self) -> float | None:
         """How much more probable the most probable candidate is than the second; None where there are no two."""
         if len(self.probabilities) < 2:
@@ -110,11 +119,11 @@ class Selection:
 
 
 def abstain(selection: Selection, least: float) -> Selection:
-    """The selection, or "not found" where the LLM's probability for its pick is below `least` (0 to 1, 0 for never).
+    """The selection, or "not found" where the LLM's probability for the picked object is below `least` (0 to 1, 0 for never).
 
     The method itself always answers; this is an addition, and the probabilities are not calibrated. An only candidate,
     about which the LLM is not asked, stays.
     """
-    if selection.reason is Reason.CHOSEN and selection.probabilities and max(selection.probabilities) < least:
+    if selection.reason is Reason.CHOSEN and selection.support is not None and selection.support < least:
         return replace(selection, index=None, reason=Reason.ABSTAINED)
     return selection

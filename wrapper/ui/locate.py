@@ -311,7 +311,12 @@ def build(page: gr.Blocks) -> Tab:
                     common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on; none is zero-shot."
                 )
                 threshold = gr.Slider(
-                    0, 1, 0, step=0.05, label="Say “not found” below this LLM probability", info="0: always answer, as the method does."
+                    0,
+                    1,
+                    0,
+                    step=0.05,
+                    label="Say “not found” below this LLM probability",
+                    info="Of the picked object, whoever proposed it. 0: always answer.",
                 )
                 truth = gr.Textbox(
                     label="True box, if you know it", value="", placeholder="left, top, right, bottom",

@@ -39,8 +39,8 @@ def test_scores_equal_those_of_reading_each_answer_alone(llama: LlamaSelector, v
     for ids, count, together in zip(prompts, counts, llama.score(prompts, counts), strict=True):
         for i in range(count):
             answer = llama.answer(i)
-            with torch.inference_mode():
-                logs = llama.llm.model(torch.tensor([[*ids, *answer]])).logits[0].log_softmax(-1)
+            with torch.inference_mode(), llama.llm.using(llama.adapter) as model:
+                logs = model(torch.tensor([[*ids, *answer]])).logits[0].log_softmax(-1)
             alone = sum(float(logs[len(ids) - 1 + k, token]) for k, token in enumerate(answer))
             assert alone == pytest.approx(float(together[i]), abs=1e-3)
 

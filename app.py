@@ -10,6 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import argparse
 import html
 import importlib.util
+import json
 from typing import Any
 
 import gradio as gr
@@ -27,9 +28,27 @@ TITLE = "LLM-wrapper"
 INTRODUCTION = """# LLM-wrapper
 Florence-2 and Grounding DINO propose boxes; a Llama 3 reads the list as text and picks the one your words mean.
 """
-# Gradio gives pictures no alternative text, and names on elements that may have none: both from the component's label.
-NAMES_FOR_PICTURES = """() => {
+BUTTON_HINTS = {
+    "Locate": "Propose boxes and pick the one that the expression means.",
+    "Cancel": "Stop the run; nothing you entered is lost.",
+    "New scene": "Draw a picture that no model has seen, with an expression and its true box, and locate it.",
+    "Ask again": "Let the LLM choose again from the list as it stands.",
+    "Delete the chosen candidate": "Take the marked candidate off the list and let the LLM choose again.",
+    "Shuffle check": "Ask about the same list in several orders and count how many agree.",
+    "Add": "Put a box of your own on the list and let the LLM choose again.",
+    "Compare": "Answer with every method, each model run once.",
+    "Run": "Measure the chosen methods on as many expressions as set above.",
+    "Cancel, keep what is done": "Stop; figures of what was answered so far stay.",
+}
+# Gradio gives pictures no alternative text, buttons no hint, and names to elements that may have none: the first and the last
+# are mended from the component's label.
+FINISHING = """() => {
+  const hints = HINTS;
   const mend = () => {
+    for (const button of document.querySelectorAll('button:not([title])')) {
+      const hint = hints[button.textContent.trim()];
+      if (hint) button.title = hint;
+    }
     for (const image of document.querySelectorAll('img:not([alt]), img[alt=""]')) {
       const label = image.closest('.block')?.querySelector('label, [data-testid="block-label"]')?.textContent?.trim();
       image.alt = (label || 'Picture') + '. The table of the same tab says what it shows.';
@@ -38,7 +57,7 @@ NAMES_FOR_PICTURES = """() => {
   };
   new MutationObserver(mend).observe(document.body, {childList: true, subtree: true});
   mend();
-}"""
+}""".replace("HINTS", json.dumps(BUTTON_HINTS))
 # Darker letters than the theme's own, for people who see contrast badly (WCAG 2.1, 1.4.3).
 THEME = gr.themes.Soft().set(
     block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300", block_title_text_color="*primary_800",
@@ -50,7 +69,7 @@ THEME = gr.themes.Soft().set(
     input_placeholder_color_dark="*neutral_400",
 )  # fmt: skip
 LOOKS: dict[str, Any] = {
-    "theme": THEME, "js": NAMES_FOR_PICTURES, "max_file_size": "60mb", "allowed_paths": [], "enable_monitoring": False, "show_error": True,
+    "theme": THEME, "js": FINISHING, "max_file_size": "60mb", "allowed_paths": [], "enable_monitoring": False, "show_error": True,
     "run_history": False, "footer_links": ["api", "settings"],
 }  # fmt: skip
 """How the page is served, here and in tests."""

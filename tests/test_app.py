@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -19,8 +20,12 @@ ROWS = json.loads((EXAMPLES / "examples.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    page = app.build("tiny")
+def page() -> gr.Blocks:
+    return app.build("tiny")
+
+
+@pytest.fixture(scope="module")
+def client(page: gr.Blocks) -> Iterator[Client]:
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
     found = Client(url, verbose=False)
     yield found
@@ -112,3 +117,12 @@ def test_benchmark_measures_methods(client: Client) -> None:
 
 def test_endpoints_are_the_three_that_are_documented(client: Client) -> None:
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/locate", "/compare", "/benchmark"}
+
+
+def test_every_control_has_a_hint(page: gr.Blocks) -> None:
+    """Buttons have theirs from a table by the words on them, because the component takes none."""
+    buttons = {b.value for b in page.blocks.values() if isinstance(b, gr.Button) and b.visible}
+    assert buttons == set(app.BUTTON_HINTS)
+    asked = (gr.Textbox, gr.Dropdown, gr.Slider, gr.CheckboxGroup, gr.Number)
+    controls = [b for b in page.blocks.values() if isinstance(b, asked) and b.interactive is not False]
+    assert [c.label for c in controls if not c.info] == []

@@ -215,3 +215,17 @@ def test_a_picture_that_is_gone_is_said_without_naming_the_servers_files(session
     with pytest.raises(gr.Error, match="not kept any longer") as caught:
         locate.set_truth(replace(session, path="/tmp/gone/picture.png"), "")
     assert "/tmp" not in str(caught.value.message)
+
+
+@pytest.mark.parametrize(
+    ("link", "meant"),
+    [
+        ({}, (["gdrec"], "zero-shot", 0.2)),
+        ({"proposers": "florence2,gdrec", "adapter": "auto", "threshold": "0.4"}, (["florence2", "gdrec"], "auto", 0.4)),
+        ({"proposers": "nobody", "adapter": "none such", "threshold": "much"}, (["florence2", "gdrec"], "auto", 0.0)),
+        ({"threshold": "nan"}, (["gdrec"], "zero-shot", 0.0)),
+        ({"threshold": "7"}, (["gdrec"], "zero-shot", 0.0)),
+    ],
+)
+def test_a_links_settings_count_before_remembered_ones(link: dict[str, str], meant: tuple[list[str], str, float]) -> None:
+    assert locate.settings([["gdrec"], "zero-shot", 0.2], link) == meant

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -395,10 +395,20 @@ def build(page: gr.Blocks) -> Tab:
 
 
 def restore(remembered: list[Any], request: gr.Request) -> tuple[Any, ...]:
-    """The settings of the last visit, and the example that the link names."""
-    proposers, adapter, threshold = remembered
-    known = [value for _, value in common.adapter_choices()]
-    chosen = [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE)
+    """The settings of the last visit or of the link, and the example that the link names."""
     named = example(request.query_params.get("example"))
-    settings = (chosen, adapter if adapter in known else AUTO, min(1.0, max(0.0, float(threshold))))
-    return (*settings, *(named or (gr.skip(), gr.skip(), gr.skip())))
+    return (*settings(remembered, request.query_params), *(named or (gr.skip(), gr.skip(), gr.skip())))
+
+
+def settings(remembered: list[Any], link: Mapping[str, str]) -> tuple[list[str], str, float]:
+    """Proposers, adapter and threshold: the link's (?proposers=gdrec&adapter=zero-shot&threshold=0.3) before those of the last
+    visit, and the page's own for what is not to be had or makes no sense."""
+    proposers = link["proposers"].split(",") if "proposers" in link else remembered[0]
+    adapter = link.get("adapter", remembered[1])
+    known = [value for _, value in common.adapter_choices()]
+    try:
+        threshold = float(link.get("threshold", remembered[2]))
+    except ValueError:
+        threshold = 0.0
+    chosen = [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE)
+    return chosen, adapter if adapter in known else AUTO, threshold if 0 <= threshold <= 1 else 0.0

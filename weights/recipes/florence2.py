@@ -1,6 +1,6 @@
 """Train the bundled Florence-2 on RefScenes.
 
-    python -m weights.recipes.florence2          # both stages, resumes where it was cut
+    python -m weights.recipes.florence2          # every stage, resumes where it was cut
     python -m weights.recipes.florence2 --save   # write weights/tiny/florence-2 from the last checkpoint
 
 Stage 1 warms the DaViT tower up by dense per-cell classification and box regression. Stage 2 trains the whole model
@@ -9,6 +9,7 @@ it up are losses that say on the way what it must know. `Locator` (dropped when 
 positions: as they enter the text encoder, the words that name the object in each cell; as they leave it, which cells
 hold the centre of an object that the prompt asks for, in which turn it is written, and which four location tokens its
 box has. Two cross-attention heads of the decoder's upper layers are told where to look: at the cell whose box is written.
+Stage 3 goes on with region captions every other time, because they are what tells the LLM which of two balls is red.
 """
 
 import math
@@ -59,6 +60,7 @@ GRID = SIZE // 16
 IMAGE_TOKENS = GRID * GRID + 1
 WARM_UP = Plan("florence-tower", steps=1500, batch=24, lr=1.5e-3)
 READ = Plan("florence", steps=5000, batch=24, lr=1e-3, floor=0.01)
+REGIONS = Plan("florence-regions", steps=700, batch=24, lr=6e-4, warmup=50, floor=0.01)
 WEIGHTS = {"names": 0.5, "located": 1.0, "wanted": 2.0, "turn": 0.5, "look": 0.5}
 """Of the losses beside that of the answers."""
 TURNS = 10
@@ -287,6 +289,15 @@ def reading_sample(rng: random.Random, index: int) -> dict[str, Any]:
     return {"picture": picture_tensor(drawn), "prompt": prompt, "answer": out, "layout": layout, "wanted": wanted}
 
 
+def region_sample(rng: random.Random, index: int) -> dict[str, Any]:
+    """Every other time the captions of all regions of a picture, else what `reading_sample` gives at its end."""
+    if rng.random() < 0.5:
+        return reading_sample(rng, READ.steps * READ.batch + index)
+    scene = draw_scene(rng, "train", f"regions/{index}")
+    out, wanted = grouped(scene.layout, lambda o: described(scene.layout, o))
+    return {"picture": picture_tensor(scene), "prompt": DENSE, "answer": out, "layout": scene.layout, "wanted": wanted}
+
+
 class Collate:
     """Samples -> tensors, with the image tokens in front of every prompt as the processor puts them."""
 
@@ -430,9 +441,10 @@ def main() -> None:
     ids = {id(p) for p in tower_parts}
     groups = [{"params": [p for p in both.parameters() if id(p) not in ids], "share": 1.0}, {"params": tower_parts, "share": 0.4}]
     if tower is not None:
-        train(READ, both, groups, reading_sample, reader, loss, lambda: coverage(model, reader, 100))
+        for plan, make in ((READ, reading_sample), (REGIONS, region_sample)):
+            train(plan, both, groups, make, reader, loss, lambda: coverage(model, reader, 100), eval_every=1000)
     else:
-        restore(READ, both)
+        restore(REGIONS, both)
     save(model, reader)
 
 

@@ -3,6 +3,9 @@
     python -m weights.recipes.llama          # resumes where it was cut
     python -m weights.recipes.llama --save   # write weights/tiny/llama from the last checkpoint
 
+The first stage asks what comes to hand, easy questions first; the second one goes on with all kinds of expression about
+evenly, because few lists admit the hard ones: an ordinal, a negation or a combination of two.
+
 A sample is one list of candidates and several questions about it. The list is read once and its keys and values are
 shared by the questions, whose positions go on from its end: to the model each one is the prompt that serving renders.
 
@@ -34,15 +37,18 @@ from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import Candidate
 from wrapper.prompt import PromptTemplate, render
 from wrapper.scenes.dataset import scenes
-from wrapper.scenes.expressions import CATEGORIES, Expression, Phrase, Question, ask, passes
+from wrapper.scenes.expressions import CATEGORIES, Category, Expression, Phrase, Question, ask, passes, wants_color
 from wrapper.scenes.kinds import KINDS, SYNONYMS
-from wrapper.scenes.layout import LONG_SIDE, Layout, SceneObject, draw_layout
+from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Box, Layout, SceneObject, draw_layout
 
 WIDTH, LAYERS = 160, 7
 LOW, ROLES, COMPARED, JUDGED = 2, 3, 5, 6
 """After which layers a candidate is known, its part in the question, how it compares, and whether it is the answer."""
-PLAN = Plan("llama", steps=4500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+FIRST = Plan("llama", steps=4500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
+SECOND = Plan("llama-even", steps=2400, batch=8, lr=1e-3, warmup=100, floor=0.01)
 QUESTIONS = 8
+WANTED = {"attribute": 2, "size": 1, "position": 1, "ordinal": 4, "relation": 2, "negation": 3, "combination": 7}
+"""In the second stage, how often a list is drawn for a kind of expression: more often for what few lists have."""
 WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "compared": 6.0, "verdict": 2.0,
            "look": 0.3, "marks": 0.3, "read": 0.3}  # fmt: skip
 """Of the heads' losses beside that of the answers."""
@@ -141,19 +147,21 @@ class Asked:
     """One question about a list: its text, the answer's index, and for each candidate what the heads are to say.
 
     roles: whether it is of the subject's noun, and whether it is the first or second landmark; compared: see `compare`,
-    nan where there is nothing to say; passing: whether it passes the question's filters.
+    nan where there is nothing to say; verdict: whether it passes the question's filters, and whether it is what is meant;
+    marks: the index of the first and of the second landmark, None where no single object is one.
     """
 
     text: str
     answer: int
     roles: list[list[int]]
     compared: list[list[float]]
-    passing: list[int]
+    verdict: list[list[int]]
+    marks: list[int | None]
 
 
 @dataclass
 class Listed:
-    """A list of candidates and questions about it."""
+    """A list of candidates and questions about it. kinds: what each one's label says, -100 where it leaves the colour out."""
 
     candidates: list[Candidate]
     kinds: list[int]
@@ -195,17 +203,53 @@ def crowded(rng: random.Random, layout: Layout) -> Layout:
     return Layout(layout.width, layout.height, layout.subject, layout.objects + tuple(more))
 
 
-def candidates(rng: random.Random, things: list[SceneObject]) -> list[Candidate]:
-    """Perfect candidates: canonical names, now and then a synonym; scores and two sources in some lists."""
+@dataclass
+class Mention:
+    """An object as a list names it."""
+
+    thing: SceneObject
+    candidate: Candidate
+    kind: int
+
+
+def mention(rng: random.Random, thing: SceneObject, source: str, scored: bool, style: str = "name") -> Mention:
+    """An object's line: its canonical name, now and then a synonym. style: "name", "caption" (a region caption, "a small
+    red ball") or "noun" (without the colour)."""
+    noun = rng.choice((thing.kind.noun,) * 3 + SYNONYMS.get(thing.kind.noun, ()))
+    label = f"{thing.kind.color} {noun}" if thing.kind.color and style != "noun" else noun
+    if style == "caption":
+        label = rng.choice(("", _SIZES[sum(thing.area > limit for limit in _LIMITS)])) + label
+        label = ("an " if label[0] in "aeiou" else "a ") + label
+    score = round(rng.uniform(0.2, 0.99), 2) if scored and source == "gdrec" else None
+    kind = -100 if style == "noun" and thing.kind.color else KIND_INDEX[thing.kind.name]
+    return Mention(thing, Candidate(thing.box, label, score, source), kind)
+
+
+_SIZES, _LIMITS = ("small ", "", "large "), (0.015 * LONG_SIDE**2, 0.06 * LONG_SIDE**2)
+
+
+def mentions(rng: random.Random, things: list[SceneObject]) -> list[Mention]:
+    """Perfect candidates in any order; scores and two sources in some lists."""
     scored, sources = rng.random() < 0.4, ("gdrec", "florence2") if rng.random() < 0.25 else ("gdrec",)
-    out = []
-    for thing in things:
-        noun = rng.choice((thing.kind.noun,) * 3 + SYNONYMS.get(thing.kind.noun, ()))
-        label = f"{thing.kind.color} {noun}" if thing.kind.color else noun
-        source = rng.choice(sources)
-        score = round(rng.uniform(0.2, 0.99), 2) if scored and source == "gdrec" else None
-        out.append(Candidate(thing.box, label, score, source))
-    return out
+    return [mention(rng, thing, rng.choice(sources), scored) for thing in things]
+
+
+def twice(rng: random.Random, things: list[SceneObject]) -> list[Mention]:
+    """Two sources' lists one after the other: the first names everything, the second part of it again, with boxes a little
+    off the first one's and perhaps without colours."""
+    style, again = rng.choice(("name", "caption")), rng.choice(("name", "noun"))
+    scored = rng.random() < 0.7
+    part = [mention(rng, thing, "gdrec", scored, again) for thing in things if rng.random() < 0.7]
+    rng.shuffle(part)
+    near = [replace(m, candidate=replace(m.candidate, box=_nudged(rng, m.thing.box))) for m in part]
+    return [mention(rng, thing, "florence2", scored, style) for thing in things] + near
+
+
+def _nudged(rng: random.Random, box: Box) -> Box:
+    """A box with every edge moved by up to 3 % of its side, whole pixels."""
+    dx, dy = (box[2] - box[0]) * 0.03, (box[3] - box[1]) * 0.03
+    x1, y1, x2, y2 = (float(round(v + rng.uniform(-d, d))) for v, d in zip(box, (dx, dy, dx, dy), strict=True))
+    return max(x1, 0.0), max(y1, 0.0), x2, y2
 
 
 def compare(things: list[SceneObject], roles: list[list[int]]) -> list[list[float]]:
@@ -241,19 +285,22 @@ def _counts(measure: Callable[[SceneObject], float], thing: SceneObject, pool: l
 
 
 def asked(layout: Layout, order: list[int], text: str, target: int, phrases: list[Phrase], rule: Question | None) -> Asked:
-    """A question with what the heads are to say, for candidates in the given order."""
-    things = [layout.objects[i] for i in order]
+    """A question with what the heads are to say. order: which of the layout's objects each candidate is."""
+    objects = list(layout.objects)
     named_by = [*phrases[:3], *[None] * (3 - len(phrases))]
-    roles = [[int(p is not None and p.fits(o.kind)) for p in named_by] for o in things]
-    if rule is None:
-        passing = [role[0] for role in roles]
-    else:
-        passing = [int(o.kind.noun == rule.noun and bool(passes(layout, rule, o))) for o in things]
-    return Asked(text, order.index(target), roles, compare(things, roles), passing)
+    roles = [[int(p is not None and p.fits(o.kind)) for p in named_by] for o in objects]
+    compared = compare(objects, roles)
+    passing = [
+        roles[i][0] if rule is None else int(o.kind.noun == rule.noun and bool(passes(layout, rule, o))) for i, o in enumerate(objects)
+    ]
+    landmarks = [[i for i, role in enumerate(roles) if role[n]] for n in (1, 2)]
+    marks = [order.index(found[0]) if len(found) == 1 else None for found in landmarks]
+    verdict = [[passing[i], int(i == target)] for i in order]
+    return Asked(text, order.index(target), [roles[i] for i in order], [compared[i] for i in order], verdict, marks)
 
 
 def sample(rng: random.Random, index: int) -> Listed:
-    """One list and its questions: short lists and easy questions early, any later."""
+    """The first stage's list and its questions: short lists and easy questions early, any that come to hand later."""
     easy = max(0.08, 1.0 - index / 6_000)
     while True:
         layout = draw_layout(rng, rng.random() < 0.45)
@@ -261,7 +308,7 @@ def sample(rng: random.Random, index: int) -> Listed:
             continue
         if index < 3_000:
             layout = replace(layout, objects=layout.objects[:4])
-        elif random.Random(f"crowded/{index // PLAN.batch}").random() < 0.1:  # whole batches, as all are padded to the longest
+        elif _batchwise("crowded", index) < 0.1:
             layout = crowded(rng, layout)
         order = list(range(len(layout.objects)))
         rng.shuffle(order)
@@ -271,9 +318,66 @@ def sample(rng: random.Random, index: int) -> Listed:
             if found and len(questions) < QUESTIONS:
                 questions.setdefault(found[0], asked(layout, order, *found))
         if questions:
-            things = [layout.objects[i] for i in order]
-            size = layout.width, layout.height
-            return Listed(candidates(rng, things), [KIND_INDEX[o.kind.name] for o in things], size, list(questions.values()))
+            return listed(layout, mentions(rng, [layout.objects[i] for i in order]), list(questions.values()))
+
+
+def even_sample(rng: random.Random, index: int) -> Listed:
+    """The second stage's list and its questions: the layout is drawn until it has a question of the kind wanted, and no kind
+    is asked more than twice. One list in four comes from two sources (of few objects, for it is long); some labels are region
+    captions."""
+    doubled = _batchwise("twice", index) < 0.25
+    layout, first = _layout_for(rng, rng.choices(CATEGORIES, [WANTED[c] for c in CATEGORIES])[0], 6 if doubled else MAX_OBJECTS)
+    if not doubled and _batchwise("crowded", index) < 0.06:
+        layout = crowded(rng, layout)
+        first = None  # what was the only one may no longer be
+    things = list(layout.objects)
+    rng.shuffle(things)
+    if doubled:
+        rows = twice(rng, things)
+    elif rng.random() < 0.3:
+        rows = [mention(rng, thing, "florence2", False, "caption") for thing in things]
+    else:
+        rows = mentions(rng, things)
+    order = [layout.objects.index(m.thing) for m in rows]
+    questions: dict[str, Asked] = {}
+    count = dict.fromkeys(CATEGORIES, 0)
+    nouns = [o.kind.noun for o in layout.objects]
+    many = sorted({n for n in nouns if nouns.count(n) > 1})
+    for attempt in range(5 * QUESTIONS):
+        category = rng.choice(CATEGORIES)
+        if attempt == 0 and first is not None:
+            expression: Expression | None = first
+        elif attempt == 1 and (easy := named(rng, layout)):
+            questions[easy[0]] = asked(layout, order, *easy, None)
+            continue
+        else:
+            expression = ask(rng, layout, category, rng.choice(many), tries=16) if count[category] < 2 else None
+        if expression and expression.text not in questions:
+            count[expression.category] += 1
+            questions[expression.text] = asked(
+                layout, order, expression.text, expression.target, list(expression.phrases), expression.question
+            )
+        if len(questions) == (5 if doubled else QUESTIONS):
+            break
+    return listed(layout, rows, list(questions.values()))
+
+
+def _layout_for(rng: random.Random, category: Category, most: int) -> tuple[Layout, Expression | None]:
+    """A train layout of at most so many objects in which an expression of a kind has an answer, and that expression."""
+    while True:
+        layout = draw_layout(rng, wants_color(category, rng))
+        if len(layout.objects) <= most and layout.split == "train" and (expression := ask(rng, layout, category, tries=16)):
+            return layout, expression
+
+
+def _batchwise(name: str, index: int) -> float:
+    """A number from 0 to 1 that is the same for a whole batch, as all of it is padded to the longest."""
+    return random.Random(f"{name}/{index // FIRST.batch}").random()
+
+
+def listed(layout: Layout, rows: list[Mention], questions: list[Asked]) -> Listed:
+    """A list with its questions."""
+    return Listed([m.candidate for m in rows], [m.kind for m in rows], (layout.width, layout.height), questions)
 
 
 class Collate:
@@ -321,23 +425,22 @@ class Collate:
             own["place"] += [_place(c) for c in row.candidates]
             for a, tokens in zip(row.asked, blocks, strict=True):
                 n, target = len(ids), [*self.encode(str(a.answer)), end]
-                once, twice = self._named(tokens, len(row.candidates))
-                look += [(n, at, place) for at, place in [*zip(once, places, strict=True), *zip(twice, places, strict=True)]]
+                once, later = self._named(tokens, len(row.candidates))
+                look += [(n, at, place) for at, place in [*zip(once, places, strict=True), *zip(later, places, strict=True)]]
                 first["row"] += [n] * len(once)
                 first["at"] += once
                 first["kind"] += row.kinds
                 first["place"] += [_place(c) for c in row.candidates]
                 first["roles"] += a.roles
-                again["row"] += [n] * len(twice)
-                again["at"] += twice
+                again["row"] += [n] * len(later)
+                again["at"] += later
                 again["compared"] += a.compared
-                again["verdict"] += [[passing, int(i == a.answer)] for i, passing in enumerate(a.passing)]
-                subjects = [at for at, role in zip(twice, a.roles, strict=True) if role[0]]
-                for mark in (1, 2):
-                    found = [at for at, role in zip(once, a.roles, strict=True) if role[mark]]
-                    if len(found) == 1:
-                        marks += [(mark - 1, n, at, found[0]) for at in subjects]
-                read.append((n, len(tokens) - 1, twice[a.answer]))
+                again["verdict"] += a.verdict
+                subjects = [at for at, role in zip(later, a.roles, strict=True) if role[0]]
+                for mark, place in enumerate(a.marks):
+                    if place is not None:
+                        marks += [(mark, n, at, once[place]) for at in subjects]
+                read.append((n, len(tokens) - 1, later[a.answer]))
                 starts.append(len(head))
                 row_of.append(r)
                 ids.append(tokens + target[:-1])
@@ -357,8 +460,8 @@ class Collate:
         comma = self.encode(",")[0]
         run = [t for i in range(count) for t in (self.encode(str(i))[0], comma)][:-1]
         starts = [s for s in range(len(tokens) - len(run) + 1) if tokens[s : s + len(run)] == run]
-        once, twice = (list(range(s, s + len(run), 2)) for s in starts[-2:])
-        return once, twice
+        once, again = (list(range(s, s + len(run), 2)) for s in starts[-2:])
+        return once, again
 
 
 def _place(candidate: Candidate) -> list[float]:
@@ -460,9 +563,8 @@ def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str
         e: Expression = scene.expression
         order = list(range(len(scene.layout.objects)))
         rng.shuffle(order)
-        things = [scene.layout.objects[i] for i in order]
         one = asked(scene.layout, order, e.text, e.target, list(e.phrases), e.question)
-        rows.append(Listed(candidates(rng, things), [0] * len(things), (scene.layout.width, scene.layout.height), [one]))
+        rows.append(listed(scene.layout, mentions(rng, [scene.layout.objects[i] for i in order]), [one]))
         categories.append(e.category)
     for start in range(0, n, 50):
         part = rows[start : start + 50]
@@ -492,9 +594,10 @@ def main() -> None:
 
     if "--save" not in sys.argv:
         groups = [{"params": list(both.parameters()), "share": 1.0}]
-        train(PLAN, both, groups, sample, reader, loss, lambda: accuracy(model, reader), weight_decay=0.02, eval_every=500)
+        for plan, make in ((FIRST, sample), (SECOND, even_sample)):
+            train(plan, both, groups, make, reader, loss, lambda: accuracy(model, reader), weight_decay=0.02, eval_every=500)
     else:
-        restore(PLAN, both)
+        restore(SECOND, both)
     save(model, reader)
 
 

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate, Reason
-from wrapper.proposers.florence2 import OPEN_VOCABULARY, Florence2
+from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
+from wrapper.proposers.tasks import OPEN_VOCABULARY
 from wrapper.selectors.llama import LlamaSelector
 
 SHAPES = Path(os.environ.get("WRAPPER_REAL_SHAPES", "/nonexistent"))

@@ -177,6 +177,7 @@ def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, d
                 preset.florence2,
                 device,
                 dtype,
+                tasks=preset.tasks,
                 beams=preset.beams,
                 max_new_tokens=preset.max_new_tokens,
                 same_box=preset.same_box,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wrapper.errors import ModelError
+from wrapper.proposers.tasks import DENSE_REGIONS, PAPER_TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,8 @@ class Preset:
 
     adapter: a LoRA adapter for the LLM whatever proposes, None for none. adapters: those that belong to the candidates of
     one proposer ("gdrec", "florence2") or of several ("ensemble"); without any, the LLM works zero-shot. four_bit: run the
-    LLM in NF4. half: run in bfloat16 where there is a GPU. beams and max_new_tokens: Florence-2's beam search.
+    LLM in NF4. half: run in bfloat16 where there is a GPU. tasks: Florence-2's task prompts, whose boxes are listed one after
+    the other; beams and max_new_tokens: its beam search.
     same_box: IoU above which a proposer's box repeats an earlier one of the same label and is left out; 1.0 keeps all.
     """
 
@@ -30,6 +32,7 @@ class Preset:
     adapters: Mapping[str, str] = field(default_factory=dict)
     four_bit: bool = False
     half: bool = True
+    tasks: tuple[str, ...] = PAPER_TASKS
     beams: int = 3
     max_new_tokens: int = 1024
     same_box: float = 1.0
@@ -48,6 +51,7 @@ PRESETS: dict[str, Preset] = {
         llama=str(TINY / "llama"),
         adapters={p.name: str(p) for p in sorted((TINY / "adapters").glob("*")) if p.is_dir()},
         half=False,
+        tasks=(*PAPER_TASKS, DENSE_REGIONS),
         beams=1,
         max_new_tokens=100,
         same_box=0.7,

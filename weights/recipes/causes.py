@@ -1,9 +1,10 @@
-"""Two counts that explain the bundled models' figures.
+"""Counts that explain the bundled models' figures.
 
     python -m weights.recipes.causes results    # a folder of `wrapper evaluate`
 
-How often the Llama's recipe, drawing the kinds of expression evenly, gets one of each kind phrased; and at what the first
-box of GD and of GDrec points on RefScenes val: at the object meant, another of its kind, something else, or nothing.
+On RefScenes val: whether the label of the object meant says its colour, where it has one, for an LLM reads labels and sees
+no picture; and at what the first box of GD and of GDrec points: at the object meant, another of its kind, something else,
+or nothing. And how often a drawing of layouts that takes what comes gets each kind of expression phrased.
 """
 
 import argparse
@@ -15,15 +16,17 @@ from pathlib import Path
 from wrapper.candidates import Candidate, iou, is_correct
 from wrapper.evaluation.runner import candidates_file
 from wrapper.proposals import read_candidates
-from wrapper.scenes.dataset import Scene, scenes
+from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.expressions import CATEGORIES, ask
+from wrapper.scenes.kinds import KINDS
 from wrapper.scenes.layout import draw_layout
 
 DRAWS = 3000
+COLORS = {kind.color for kind in KINDS if kind.color}
 
 
 def phrased() -> Mapping[str, float]:
-    """For each kind of expression the share of the recipe's tries that give one."""
+    """For each kind of expression the share of tries that give one, on layouts as they come."""
     rng, tried, done = random.Random(5), Counter[str](), Counter[str]()
     for _ in range(DRAWS):
         layout = draw_layout(rng)
@@ -34,6 +37,16 @@ def phrased() -> Mapping[str, float]:
             tried[category] += 1
             done[category] += ask(rng, layout, category, rng.choice(many), tries=4) is not None
     return {c: done[c] / tried[c] for c in CATEGORIES}
+
+
+def says_color(scene: Scene, found: tuple[Candidate, ...]) -> str:
+    """What the label of the best box of the object meant says of its colour."""
+    right = [c for c in found if is_correct(c.box, scene.box)]
+    if not right:
+        return "no box"
+    words = max(right, key=lambda c: iou(c.box, scene.box)).label.split()
+    color = scene.layout.objects[scene.expression.target].kind.color
+    return "its colour" if color in words else "another colour" if COLORS & set(words) else "none"
 
 
 def points_at(scene: Scene, found: tuple[Candidate, ...]) -> str:
@@ -52,8 +65,13 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     rows = read_candidates(candidates_file(parser.parse_args().results, "refscenes:val:1000")).rows
     print("phrased: " + ", ".join(f"{c} {share:.0%}" for c, share in phrased().items()))
+    chosen = list(scenes("val", 1000, BENCHMARK_SEED))
+    colored = [(s, r) for s, r in zip(chosen, rows, strict=True) if s.layout.objects[s.expression.target].kind.color]
+    for name in ("gdrec", "florence2"):
+        said = Counter(says_color(s, r.lists[name]) for s, r in colored)
+        print(f"{name}'s label says of {len(colored)} coloured objects: " + ", ".join(f"{what} {n}" for what, n in said.most_common()))
     for name in ("gd", "gdrec"):
-        counts = Counter(points_at(s, r.lists[name]) for s, r in zip(scenes("val", 1000, 7), rows, strict=True))
+        counts = Counter(points_at(s, r.lists[name]) for s, r in zip(chosen, rows, strict=True))
         print(f"{name} points at: " + ", ".join(f"{what} {n}" for what, n in counts.most_common()))
 
 

@@ -184,22 +184,22 @@ def wins_and_losses(record: Mapping[str, Any], results: Mapping[str, Any], folde
         return ""
     pairs = list(zip(both["outcomes"], alone["outcomes"], strict=True))
     sets = {
-        "wins": [a for a, b in pairs if a["correct"] and not b["correct"]],
-        "losses": [a for a, b in pairs if b["correct"] and not a["correct"]],
+        "win": [a for a, b in pairs if a["correct"] and not b["correct"]],
+        "loss": [a for a, b in pairs if b["correct"] and not a["correct"]],
     }
     rows = {r.id: r for r in read_candidates(candidates_file(folder, record["data"])).rows}
     images = Path(results["images"]) if results.get("images") else None
     examples = {e.id: e for e in datasets.read(record["data"], images).examples}
     parts = [
         f"## Figure 3: wins and losses on {record['name']}",
-        f"{both['label']} against {alone['label']}: {len(sets['wins'])} wins, {len(sets['losses'])} losses. Shown are the first of "
+        f"{both['label']} against {alone['label']}: {len(sets['win'])} wins, {len(sets['loss'])} losses. Shown are the first of "
         "each kind of expression in turn.",
     ]
     for kind, outcomes in sets.items():
         for n, o in enumerate(by_turns(outcomes)[:SHOWN]):
             name = f"{kind}-{slug(record['data'])}-{n}.png"
             _picture(examples[o["id"]], rows[o["id"]], Method.parse(both["method"]), o).save(folder / name)
-            parts.append(f"![{kind[:-1]}: {rows[o['id']].expression}]({name})\n*{kind[:-1]}, {o['category']}: {rows[o['id']].expression}*")
+            parts.append(f"![{kind}: {rows[o['id']].expression}]({name})\n*{kind}, {o['category']}: {rows[o['id']].expression}*")
     return "\n\n".join(parts)
 
 

@@ -1,11 +1,11 @@
-"""Florence-2 as a proposer: open-vocabulary detection and phrase grounding of the same expression.
+"""Florence-2 as a proposer: open-vocabulary detection and phrase grounding of the same expression, and region captions.
 
-Xiao et al. 2024; the two task prompts and their order are the paper's (METHOD: Florence-2). Loads any checkpoint of
-transformers' native class, such as florence-community/Florence-2-large.
+Xiao et al. 2024; the first two task prompts and their order are the paper's, dense region captions the third source that it
+reports as slightly better. Loads any checkpoint of transformers' native class, such as florence-community/Florence-2-large.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,16 +13,13 @@ from PIL import Image
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from transformers.modeling_outputs import BaseModelOutput
 
-from wrapper.candidates import Candidate
+from wrapper.candidates import Candidate, iou
 from wrapper.proposers.base import clipped, distinct, once
 from wrapper.proposers.loading import check_kind, load_pretrained
+from wrapper.proposers.tasks import PAPER_TASKS, TASKS_WITHOUT_TEXT
 
 NAME = "florence2"
-OPEN_VOCABULARY = "<OPEN_VOCABULARY_DETECTION>"
-PHRASE_GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
-DENSE_REGIONS = "<DENSE_REGION_CAPTION>"
-OBJECTS = "<OD>"
-TASKS_WITHOUT_TEXT = frozenset({OBJECTS, DENSE_REGIONS})
+LOCATION = "loc_"
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,15 @@ class Florence2:
     """A loaded Florence-2.
 
     tasks: the task prompts whose boxes are listed one after the other; the first one's first box is the model's own
-    answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024). same_box: see `base.distinct`.
+    answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024). same_box: see `base.distinct`; where a
+    task that reads no expression finds an earlier box again, that box takes its label if it says more of the same thing,
+    because a label that only repeats the expression says nothing about what is seen there ("the ball that is not red" makes
+    every ball a "ball").
     """
 
     model: Any  # Florence2ForConditionalGeneration, whose generate() defies a type checker
     processor: Any
-    tasks: tuple[str, ...] = (OPEN_VOCABULARY, PHRASE_GROUNDING)
+    tasks: tuple[str, ...] = PAPER_TASKS
     beams: int = 3
     max_new_tokens: int = 1024
     max_candidates: int = 20
@@ -111,9 +111,22 @@ class Florence2:
 
     def _candidates(self, image: Image.Image, answers: list[dict[str, Any]]) -> list[Candidate]:
         out: list[Candidate] = []
-        for found in answers:
+        for task, found in zip(self.tasks, answers, strict=True):
             for raw, label in zip(found["boxes"], found["labels"], strict=True):
                 box = clipped(raw, image.size)
-                if box is not None:
+                if box is None or LOCATION in label:  # a label with a piece of a location: one of the box's four was not written
+                    continue
+                again = [i for i, c in enumerate(out) if iou(c.box, box) > self.same_box] if task in TASKS_WITHOUT_TEXT else []
+                for i in again:
+                    if _same_noun(label, out[i].label):
+                        out[i] = replace(out[i], label=label)
+                if not again:
                     out.append(Candidate(box, label, None, self.name))
         return distinct(out, self.same_box)[: self.max_candidates]
+
+
+def _same_noun(caption: str, label: str) -> bool:
+    """Whether a caption names what a label ends in, "a small red ball" what "balls" does. Where it names something else, the
+    label is kept: looking for something named finds it more surely than naming what is seen."""
+    noun = label.split()[-1].removesuffix("s") if label.split() else ""
+    return noun in {word.removesuffix("s") for word in caption.split()}

@@ -158,6 +158,7 @@ def arguments(run: Run) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(run.out / CHECKPOINTS),
         per_device_train_batch_size=s.batch,
+        train_sampling_strategy="group_by_length" if s.by_length else "random",
         num_train_epochs=s.epochs,
         learning_rate=s.lr,
         lr_scheduler_type="linear",

@@ -16,13 +16,13 @@ def batch(chosen: list[Scene]) -> tuple[list[Image.Image], list[str]]:
     return [s.picture() for s in chosen], [s.expression.text for s in chosen]
 
 
-def test_unseen_scenes_are_answered_better_than_by_chance(wrapper: Wrapper) -> None:
-    """With GDrec's lists and the adapter that belongs to them."""
+@pytest.mark.parametrize(("proposers", "least"), [(("gdrec",), 0.6), (("florence2",), 0.7), (("florence2", "gdrec"), 0.7)])
+def test_unseen_scenes_are_answered(wrapper: Wrapper, proposers: tuple[str, ...], least: float) -> None:
+    """With each list's own adapter, about ten points below what was measured on 1,000."""
     chosen = list(scenes("val", 60, 11))
-    selections = wrapper.locate_batch(*batch(chosen), proposers=("gdrec",))
+    selections = wrapper.locate_batch(*batch(chosen), proposers=proposers)
     right = sum(is_correct(x.box, s.box) for x, s in zip(selections, chosen, strict=True))
-    chance = sum(1 / len(s.layout.objects) for s in chosen)
-    assert right > 3 * chance, f"{right} of {len(chosen)}"
+    assert right >= least * len(chosen), f"{right} of {len(chosen)}"
 
 
 def test_proposers_find_the_target(wrapper: Wrapper, val_scenes: list[Scene]) -> None:

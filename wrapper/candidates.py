@@ -57,6 +57,11 @@ class Reason(str, Enum):
     FALLBACK_NOT_AN_INDEX = "fallback_not_an_index"
     FALLBACK_TOO_LONG = "fallback_too_long"
     ABSTAINED = "abstained"
+    UNSEEN = "unseen"
+
+
+NOT_FOUND = (Reason.ABSTAINED, Reason.UNSEEN)
+"""Reasons of a selection that has candidates but no answer."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Selection:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.index is None) != (not self.candidates or self.reason is Reason.ABSTAINED):
+        if (self.index is None) != (not self.candidates or self.reason in NOT_FOUND):
             raise ValueError(f"an index goes with candidates: {len(self.candidates)} candidates, index {self.index}")
         if self.index is not None and not 0 <= self.index < len(self.candidates):
             raise ValueError(f"index {self.index} is outside the {len(self.candidates)} candidates")
@@ -95,10 +100,10 @@ class Selection:
 
     @property
     def guess(self) -> int | None:
-        """The most probable candidate, also where it is not the answer."""
-        if not self.probabilities:
-            return self.index
-        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+        """The most probable candidate, also where it is not the answer; without probabilities the answer, else the first."""
+        if self.probabilities:
+            return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+        return 0 if self.index is None and self.candidates else self.index
 
     @property
     def support(self) -> float | None:
@@ -110,6 +115,12 @@ class Selection:
         return sum(p for c, p in zip(self.candidates, self.probabilities, strict=True) if iou(c.box, best) > IOU_THRESHOLD)
 
     @property
+    def best_score(self) -> float | None:
+        """The highest score that a vision-language model gave any candidate: how sure the detectors are that something of
+        the kind is there at all. None where no candidate has a score."""
+        return max((c.score for c in self.candidates if c.score is not None), default=None)
+
+    @property
     def margin(self) -> float | None:
         """How much more probable the most probable candidate is than the second; None where there are no two."""
         if len(self.probabilities) < 2:
@@ -118,12 +129,27 @@ class Selection:
         return first - second
 
 
-def abstain(selection: Selection, least: float) -> Selection:
-    """The selection, or "not found" where the LLM's probability for the picked object is below `least` (0 to 1, 0 for never).
+@dataclass(frozen=True)
+class Thresholds:
+    """Below which the answer is "not found", 0 to 1 each; 0 is never.
 
-    The method itself always answers; this is an addition, and the probabilities are not calibrated. An only candidate,
-    about which the LLM is not asked, stays.
+    probability: the LLM's for the picked object (`Selection.support`); score: the detectors' best (`Selection.best_score`).
     """
-    if selection.reason is Reason.CHOSEN and selection.support is not None and selection.support < least:
+
+    probability: float = 0.0
+    score: float = 0.0
+
+
+def abstain(selection: Selection, least: Thresholds) -> Selection:
+    """The selection, or "not found" where it lies below one of the thresholds.
+
+    The method itself always answers; this is an addition, and neither figure is calibrated. Where no candidate has a
+    score, or the LLM was not asked (an only candidate), the threshold in question does nothing.
+    """
+    if selection.index is None:
+        return selection
+    if selection.best_score is not None and selection.best_score < least.score:
+        return replace(selection, index=None, reason=Reason.UNSEEN)
+    if selection.reason is Reason.CHOSEN and selection.support is not None and selection.support < least.probability:
         return replace(selection, index=None, reason=Reason.ABSTAINED)
     return selection

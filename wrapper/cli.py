@@ -48,6 +48,8 @@ def locate(
     grounding_dino: Annotated[str | None, typer.Option(help="Grounding DINO checkpoint: Hub id or folder.")] = None,
     llama: Annotated[str | None, typer.Option(help="LLM checkpoint: Hub id or folder.")] = None,
     adapter: Annotated[str | None, typer.Option(help="LoRA adapter for the LLM: Hub id or folder.")] = None,
+    least_probability: Annotated[float, typer.Option(min=0, max=1, help="Answer “not found” below this LLM probability.")] = 0.0,
+    least_score: Annotated[float, typer.Option(min=0, max=1, help="Answer “not found” where no detector's score is as high.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the annotated picture here.")] = None,
 ) -> None:
@@ -57,6 +59,7 @@ def locate(
 
     picture = load_image(image)
     quiet_libraries()
+    from wrapper.candidates import Thresholds, abstain
     from wrapper.draw import annotate
     from wrapper.pipeline import Wrapper
     from wrapper.subject import check_expression
@@ -65,7 +68,7 @@ def locate(
     text = check_expression(expression)
     chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
     wrapper = Wrapper.from_preset(chosen, _names(proposers))
-    selection = wrapper.locate(picture, text)
+    selection = abstain(wrapper.locate(picture, text), Thresholds(least_probability, least_score))
     if out is not None:
         _save(annotate(picture, selection), out)
     result = trace(selection, text, picture.size)
@@ -281,15 +284,16 @@ def abstention(
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
     proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
 ) -> None:
-    """Measure what "not found" below a probability costs and brings, on RefScenes with absent objects."""
+    """Measure what "not found" below a probability or a score costs and brings, on RefScenes with absent objects."""
     from wrapper.quiet import quiet_libraries
 
     quiet_libraries()
-    from wrapper.evaluation.abstention import as_markdown, measure
+    from wrapper.evaluation.abstention import as_markdown, ask, by_probability, by_score
     from wrapper.pipeline import Wrapper
 
     names = _names(proposers)
-    print(as_markdown(measure(Wrapper.from_preset(preset, names), names, _split(split), n)))
+    asked = ask(Wrapper.from_preset(preset, names), names, _split(split), n)
+    print(as_markdown("detectors' best score", by_score(asked)), as_markdown("LLM's probability", by_probability(asked)), sep="\n\n")
 
 
 @app.command()

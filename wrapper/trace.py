@@ -11,6 +11,7 @@ SENTENCES = {
     Reason.FALLBACK_NOT_AN_INDEX: "the LLM's answer was no index, so the first of {n} candidates was taken",
     Reason.FALLBACK_TOO_LONG: "the list was too long for the LLM, so the first of {n} candidates was taken",
     Reason.ABSTAINED: "the LLM's best guess among {n} candidates was less probable than you ask for",
+    Reason.UNSEEN: "no score of the detectors is as high as you ask for: probably nothing of the kind is there",
 }
 
 

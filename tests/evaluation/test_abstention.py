@@ -1,13 +1,13 @@
 """Rejecting absent objects, and present ones by mistake."""
 
 from wrapper.candidates import Candidate, Reason, Selection
-from wrapper.evaluation.abstention import Rejections, absent_pairs, as_markdown, at
+from wrapper.evaluation.abstention import Asked, Rejections, absent_pairs, as_markdown, by_probability, by_score
 from wrapper.scenes.dataset import scenes
 
 
-def sure(scene_box: tuple[float, float, float, float], probability: float) -> Selection:
+def answered(box: tuple[float, float, float, float], probability: float, score: float) -> Selection:
     other = Candidate((0.0, 0.0, 1.0, 1.0), "x", None, "gdrec")
-    return Selection((Candidate(scene_box, "x", None, "gdrec"), other), 0, (probability, 1 - probability), Reason.CHOSEN)
+    return Selection((Candidate(box, "x", score, "gdrec"), other), 0, (probability, 1 - probability), Reason.CHOSEN)
 
 
 def test_absent_expressions_name_nothing_in_the_picture() -> None:
@@ -21,8 +21,14 @@ def test_absent_expressions_name_nothing_in_the_picture() -> None:
 
 def test_rejections_are_counted_on_their_own_side() -> None:
     truths = list(scenes("val", 4, 5))
-    present = [sure(s.box, p) for s, p in zip(truths, (0.9, 0.8, 0.55, 0.52), strict=True)]
-    absent = [sure(truths[0].box, 0.6), Selection((), None, (), Reason.NO_CANDIDATES)]
-    assert at(0.0, present, absent, truths) == Rejections(0.0, 0.5, 0.0, 1.0)
-    assert at(0.7, present, absent, truths) == Rejections(0.7, 1.0, 0.5, 0.5)
-    assert "| 0.7 | 100.0% | 50.0% | 50.0% |" in as_markdown([at(0.7, present, absent, truths)])
+    figures = ((0.9, 0.6), (0.8, 0.8), (0.55, 0.8), (0.52, 0.9))
+    present = [answered(s.box, *f) for s, f in zip(truths, figures, strict=True)]
+    absent = [answered(truths[0].box, 0.6, 0.2), Selection((), None, (), Reason.NO_CANDIDATES)]
+    asked = Asked(present, truths, absent)
+    probable = {r.threshold: r for r in by_probability(asked)}
+    assert probable[0.0] == Rejections(0.0, 0.5, 0.0, 1.0)
+    assert probable[0.7] == Rejections(0.7, 1.0, 0.5, 0.5)
+    seen = {r.threshold: r for r in by_score(asked)}
+    assert seen[0.0] == Rejections(0.0, 0.5, 0.0, 1.0)
+    assert seen[0.7] == Rejections(0.7, 1.0, 0.25, 0.75)
+    assert "| 0.7 | 100.0% | 50.0% | 50.0% |" in as_markdown("LLM's probability", [probable[0.7]])

@@ -79,18 +79,21 @@ def test_a_candidate_can_be_added(session: answer.Session) -> None:
 
 
 def test_another_expression_is_read_by_the_llm_alone(session: answer.Session) -> None:
-    found = locate.ask_again(session, "the smallest one", "zero-shot", 0.0)
+    found = locate.ask_again(session, "the smallest one", "zero-shot")
     assert "the smallest one" in found[3]
     assert found[5]["candidates"][0]["box"] == list(session.selection.candidates[0].box)
 
 
 def test_the_threshold_is_applied_and_taken_back(session: answer.Session) -> None:
-    unsure = locate.set_threshold(session, 1.0)
+    unsure = locate.set_thresholds(session, 1.0, 0.0)
     assert unsure[1].startswith("### Not found (best guess: box")
     assert unsure[5]["reason"] == "abstained" and unsure[5]["box"] is None
     assert not list(SCHEMA.iter_errors(unsure[5]))
-    back = locate.set_threshold(unsure[-1], 0.0)
-    assert back[-1].selection.index == session.selection.index
+    unseen = locate.set_thresholds(unsure[-1], 0.0, 1.0)
+    assert unseen[1].startswith("### Not found (best guess: box") and "of the kind" in unseen[1]
+    assert unseen[5]["reason"] == "unseen" and not list(SCHEMA.iter_errors(unseen[5]))
+    back = locate.set_thresholds(unseen[-1], 0.0, 0.0)
+    assert back[-1].selection == session.selection
 
 
 def test_clicking_selects_the_smallest_box_under_the_pointer() -> None:
@@ -172,7 +175,7 @@ def test_the_boxes_in_the_json_are_the_pixels_drawn(session: answer.Session, tmp
     assert (w, h) == {"rotated": (180, 300), "wide": (900, 120), "large": (2400, 1800)}[kind]
     boxes = [(0.1 * w, 0.2 * h, 0.4 * w, 0.7 * h), (0.6 * w, 0.3 * h, 0.9 * w, 0.9 * h)]
     selection = Selection(tuple(Candidate(b, "cup", None, "gdrec") for b in boxes), None, (0.5, 0.5), Reason.ABSTAINED)
-    files = locate.downloads(replace(session, path=str(path), size=(w, h), selection=selection, truth=None))
+    files = locate.downloads(replace(session, path=str(path), size=(w, h), answered=selection, truth=None))
     assert files is not None
     facts = json.loads(Path(files[1]).read_text())
     assert not list(SCHEMA.iter_errors(facts))
@@ -195,7 +198,7 @@ def test_downloads_carry_nothing_of_the_upload_but_its_pixels(session: answer.Se
     exif = _turned()
     exif[0x010E] = "secret words"
     Image.new("RGB", (200, 100)).save(path, exif=exif)
-    files = locate.downloads(replace(session, path=str(path), size=(100, 200), selection=Selection((), None, (), Reason.NO_CANDIDATES)))
+    files = locate.downloads(replace(session, path=str(path), size=(100, 200), answered=Selection((), None, (), Reason.NO_CANDIDATES)))
     assert files is not None and len(files) == 5
     assert not any(b"secret" in Path(f).read_bytes() for f in files)
     with Image.open(files[0]) as drawn:
@@ -220,12 +223,16 @@ def test_a_picture_that_is_gone_is_said_without_naming_the_servers_files(session
 @pytest.mark.parametrize(
     ("link", "meant"),
     [
-        ({}, (["gdrec"], "zero-shot", 0.2)),
-        ({"proposers": "florence2,gdrec", "adapter": "auto", "threshold": "0.4"}, (["florence2", "gdrec"], "auto", 0.4)),
-        ({"proposers": "nobody", "adapter": "none such", "threshold": "much"}, (["florence2", "gdrec"], "auto", 0.0)),
-        ({"threshold": "nan"}, (["gdrec"], "zero-shot", 0.0)),
-        ({"threshold": "7"}, (["gdrec"], "zero-shot", 0.0)),
+        ({}, (["gdrec"], "zero-shot", 0.2, 0.5)),
+        ({"proposers": "florence2,gdrec", "adapter": "auto", "score": "0.6"}, (["florence2", "gdrec"], "auto", 0.2, 0.6)),
+        ({"proposers": "nobody", "adapter": "none such", "probability": "much"}, (["florence2", "gdrec"], "auto", 0.0, 0.5)),
+        ({"probability": "nan"}, (["gdrec"], "zero-shot", 0.0, 0.5)),
+        ({"score": "7"}, (["gdrec"], "zero-shot", 0.2, 0.0)),
     ],
 )
-def test_a_links_settings_count_before_remembered_ones(link: dict[str, str], meant: tuple[list[str], str, float]) -> None:
-    assert locate.settings([["gdrec"], "zero-shot", 0.2], link) == meant
+def test_a_links_settings_count_before_remembered_ones(link: dict[str, str], meant: tuple[list[str], str, float, float]) -> None:
+    assert locate.settings([["gdrec"], "zero-shot", 0.2, 0.5], link) == meant
+
+
+def test_a_browser_that_remembers_an_older_page_is_understood() -> None:
+    assert locate.settings([["gdrec"], "zero-shot", 0.2], {}) == (["gdrec"], "zero-shot", 0.2, 0.0)

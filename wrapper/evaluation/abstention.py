@@ -2,9 +2,9 @@
 
     python -m wrapper abstention --preset tiny --n 500
 
-The method always answers. With a threshold on the LLM's probability, some absent objects are rejected rightly and some
-present ones wrongly. Absent ones are made from RefScenes: a scene's picture with the next scene's expression, where no
-object of that noun is in the picture.
+The method always answers. With a threshold on the detectors' best score or on the LLM's probability, some absent objects
+are rejected rightly and some present ones wrongly. Absent ones are made from RefScenes: a scene's picture with the next
+scene's expression, where no object of that noun is in the picture.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from wrapper.candidates import Selection, abstain, is_correct
+from wrapper.candidates import Selection, Thresholds, abstain, is_correct
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.layout import Split
 
-THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+STEPS = (0.0, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,31 @@ def absent_pairs(found: Sequence[Scene]) -> list[tuple[Scene, str]]:
     return pairs
 
 
-def measure(wrapper: Wrapper, proposers: Sequence[str], split: Split, n: int, seed: int = BENCHMARK_SEED) -> list[Rejections]:
-    """Rejections at every threshold, on n present and n absent expressions of a split."""
+@dataclass(frozen=True)
+class Asked:
+    """Answers about expressions that mean something in their pictures, those scenes, and answers about ones that do not."""
+
+    present: Sequence[Selection]
+    truths: Sequence[Scene]
+    absent: Sequence[Selection]
+
+
+def ask(wrapper: Wrapper, proposers: Sequence[str], split: Split, n: int, seed: int = BENCHMARK_SEED) -> Asked:
+    """Ask about n present and about n absent objects of a split."""
     found = list(scenes(split, n, seed))
     present = _ask(wrapper, proposers, found, [s.expression.text for s in found])
     absent = _ask(wrapper, proposers, *(list(part) for part in zip(*absent_pairs(found), strict=True)))  # type: ignore[arg-type]
-    return [at(threshold, present, absent, found) for threshold in THRESHOLDS]
+    return Asked(present, found, absent)
+
+
+def by_probability(asked: Asked) -> list[Rejections]:
+    """Rejections at every threshold on the LLM's probability."""
+    return [at(step, Thresholds(probability=step), asked) for step in STEPS]
+
+
+def by_score(asked: Asked) -> list[Rejections]:
+    """Rejections at every threshold on the detectors' best score."""
+    return [at(step, Thresholds(score=step), asked) for step in STEPS]
 
 
 def _ask(wrapper: Wrapper, proposers: Sequence[str], found: Sequence[Scene], texts: Sequence[str], batch: int = 16) -> list[Selection]:
@@ -58,19 +77,19 @@ def _ask(wrapper: Wrapper, proposers: Sequence[str], found: Sequence[Scene], tex
     return out
 
 
-def at(threshold: float, present: Sequence[Selection], absent: Sequence[Selection], truths: Sequence[Scene]) -> Rejections:
-    """Rejections at one threshold."""
-    kept = [abstain(s, threshold) for s in present]
+def at(step: float, least: Thresholds, asked: Asked) -> Rejections:
+    """Rejections at one threshold, which goes by the name `step`."""
+    kept = [abstain(s, least) for s in asked.present]
     return Rejections(
-        threshold,
-        sum(abstain(s, threshold).box is None for s in absent) / len(absent),
+        step,
+        sum(abstain(s, least).box is None for s in asked.absent) / len(asked.absent),
         sum(s.box is None for s in kept) / len(kept),
-        sum(is_correct(s.box, scene.box) for s, scene in zip(kept, truths, strict=True)) / len(kept),
+        sum(is_correct(s.box, scene.box) for s, scene in zip(kept, asked.truths, strict=True)) / len(kept),
     )
 
 
-def as_markdown(rows: Sequence[Rejections]) -> str:
-    """The table for docs."""
-    head = "| threshold | absent, rejected (right) | present, rejected (wrong) | P@1 on present |\n|---|---|---|---|"
+def as_markdown(of: str, rows: Sequence[Rejections]) -> str:
+    """A table for docs. of: what the threshold is on."""
+    head = f"| {of} at least | absent, rejected (right) | present, rejected (wrong) | P@1 on present |\n|---|---|---|---|"
     lines = (f"| {r.threshold:g} | {r.absent:.1%} | {r.present:.1%} | {r.p_at_1:.1%} |" for r in rows)
     return "\n".join([head, *lines])

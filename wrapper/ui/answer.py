@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrapper import adapters
-from wrapper.candidates import Box, Reason, Selection, iou, is_correct
+from wrapper.candidates import Box, Reason, Selection, Thresholds, abstain, iou, is_correct
 from wrapper.pipeline import AUTO, ZERO_SHOT
 from wrapper.presets import adapter_name
 from wrapper.selectors.llama import LlamaSelector
@@ -17,19 +17,24 @@ HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1
 
 @dataclass(frozen=True)
 class Session:
-    """What the page shows, kept between presses. path: the picture's file; marked: the candidate pointed out; corner: the
-    first of two clicked corners."""
+    """What the page shows, kept between presses. path: the picture's file; answered: the method's own answer, whatever the
+    thresholds; marked: the candidate pointed out; corner: the first of two clicked corners."""
 
     path: str
     size: tuple[int, int]
     expression: str
     proposers: tuple[str, ...]
     adapter: str
-    threshold: float
-    selection: Selection
+    thresholds: Thresholds
+    answered: Selection
     truth: Box | None = None
     marked: int | None = None
     corner: tuple[float, float] | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The answer after the thresholds."""
+        return abstain(self.answered, self.thresholds)
 
 
 def in_words(s: Session) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import Box, Candidate, Reason, Selection, abstain
+from wrapper.candidates import Box, Candidate, Reason, Selection, Thresholds
 from wrapper.draw import annotate
 from wrapper.errors import DataError, ModelError
 from wrapper.export import as_coco, as_csv, as_yolo
@@ -55,7 +55,13 @@ def _shuffled(session: Session) -> Agreement:
 
 
 def live(
-    path: str | None, expression: str, proposers: list[str], adapter: str = AUTO, threshold: float = 0.0, true_box: str = ""
+    path: str | None,
+    expression: str,
+    proposers: list[str],
+    adapter: str = AUTO,
+    least_probability: float = 0.0,
+    least_score: float = 0.0,
+    true_box: str = "",
 ) -> Iterator[Outputs]:
     """The page's Locate button: first the page as proposers are done, then with the choice. Arguments as `locate`'s."""
     with common.told():
@@ -64,17 +70,23 @@ def live(
         if not proposers:
             raise ModelError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
         truth = common.read_box(true_box, picture.size)
-        order = [name for name in ENSEMBLE if name in proposers]
+        order, least = [name for name in ENSEMBLE if name in proposers], Thresholds(least_probability, least_score)
         for stage in _stages(picture, text, order, adapter):
             if stage.selection is None:
                 yield _unfinished(picture, stage, order)
                 continue
-            session = Session(str(path), picture.size, text, tuple(order), adapter, threshold, abstain(stage.selection, threshold), truth)
+            session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
             yield view(session, picture)
 
 
 def locate(
-    path: str | None, expression: str, proposers: list[str], adapter: str = AUTO, threshold: float = 0.0, true_box: str = ""
+    path: str | None,
+    expression: str,
+    proposers: list[str],
+    adapter: str = AUTO,
+    least_probability: float = 0.0,
+    least_score: float = 0.0,
+    true_box: str = "",
 ) -> tuple[Any, ...]:
     """Find the object that an expression means in a picture.
 
@@ -86,10 +98,11 @@ def locate(
         expression: Words that mean exactly one object, such as "the cup left of the green book".
         proposers: Who proposes boxes: "florence2", "gdrec" or both.
         adapter: "auto", "zero-shot" or the name of an LLM adapter.
-        threshold: Answer "not found" below this LLM probability; 0 to always answer.
+        least_probability: Answer "not found" below this LLM probability; 0 to always answer.
+        least_score: Answer "not found" where no detector's score is as high as this; 0 to always answer.
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
-    *_, last = live(path, expression, proposers, adapter, threshold, true_box)
+    *_, last = live(path, expression, proposers, adapter, least_probability, least_score, true_box)
     return last[:-1]
 
 
@@ -115,11 +128,11 @@ def view(session: Session, picture: Image.Image | None = None) -> Outputs:
     )  # fmt: skip
 
 
-def ask_again(session: Session | None, expression: str, adapter: str, threshold: float) -> Outputs:
+def ask_again(session: Session | None, expression: str, adapter: str) -> Outputs:
     """Ask only the LLM, about the candidates as they are now."""
     with common.told():
         s, text = _have(session), check_expression(expression or "")
-        return view(_asked(s, s.selection.candidates, text, adapter, threshold))
+        return view(_asked(s, s.selection.candidates, text, adapter))
 
 
 def delete_candidate(session: Session | None) -> Outputs:
@@ -129,7 +142,7 @@ def delete_candidate(session: Session | None) -> Outputs:
         if s.marked is None:
             raise DataError("No candidate is chosen. Press its row in the table or its box in the picture first.")
         rest = s.selection.candidates[: s.marked] + s.selection.candidates[s.marked + 1 :]
-        return view(_asked(s, rest, s.expression, s.adapter, s.threshold))
+        return view(_asked(s, rest, s.expression, s.adapter))
 
 
 def add_candidate(session: Session | None, label: str, box: str) -> Outputs:
@@ -143,21 +156,19 @@ def _added(s: Session, label: str, box: Box | None) -> Session:
     words = " ".join(label.split())[:60]
     if box is None or not words:
         raise DataError("A candidate needs a label and a box. Write both, such as “cup” and “40, 60, 180, 220”.")
-    return _asked(s, (*s.selection.candidates, Candidate(box, words, None, s.proposers[-1])), s.expression, s.adapter, s.threshold)
+    return _asked(s, (*s.selection.candidates, Candidate(box, words, None, s.proposers[-1])), s.expression, s.adapter)
 
 
-def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str, threshold: float) -> Session:
-    selection = _choose(candidates, expression, s.size, list(s.proposers), adapter)
-    return replace(
-        s, selection=abstain(selection, threshold), expression=expression, adapter=adapter, threshold=threshold, marked=None, corner=None
-    )
+def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str) -> Session:
+    answered = _choose(candidates, expression, s.size, list(s.proposers), adapter)
+    return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None)
 
 
 def shuffle(session: Session | None) -> str:
     """Ask the LLM about the same list in other orders."""
     with common.told():
         s = _have(session)
-        if s.selection.reason not in (Reason.CHOSEN, Reason.ABSTAINED):
+        if s.answered.reason is not Reason.CHOSEN:
             raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
         found = _shuffled(s)
         others = sorted(set(found.picks) - {s.selection.guess})
@@ -165,15 +176,12 @@ def shuffle(session: Session | None) -> str:
         return f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list.{rest}"
 
 
-def set_threshold(session: Session | None, threshold: float) -> Outputs | tuple[Any, ...]:
-    """Apply another threshold to the answer that is there; nothing is computed again."""
+def set_thresholds(session: Session | None, least_probability: float, least_score: float) -> Outputs | tuple[Any, ...]:
+    """Apply other thresholds to the answer that is there; nothing is computed again."""
     if session is None:
         return tuple(gr.skip() for _ in range(7))
-    s = session.selection
-    if s.reason is Reason.ABSTAINED:
-        s = replace(s, reason=Reason.CHOSEN, index=s.guess)
     with common.told():
-        return view(replace(session, selection=abstain(s, threshold), threshold=threshold))
+        return view(replace(session, thresholds=Thresholds(least_probability, least_score)))
 
 
 def set_truth(session: Session | None, true_box: str) -> Outputs | tuple[Any, ...]:
@@ -286,7 +294,7 @@ class Tab:
 def build(page: gr.Blocks) -> Tab:
     """Lay the tab out inside the current Blocks."""
     session = gr.State(None)
-    remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
+    remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340))
@@ -310,14 +318,14 @@ def build(page: gr.Blocks) -> Tab:
                 adapter = gr.Dropdown(
                     common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on; none is zero-shot."
                 )
-                threshold = gr.Slider(
-                    0,
-                    1,
-                    0,
-                    step=0.05,
-                    label="Say “not found” below this LLM probability",
+                score = gr.Slider(
+                    0, 1, 0, step=0.05, label="Say “not found” below this detector score",
+                    info="Of Grounding DINO's best box: whether there is anything of the kind. 0: always answer. Try 0.6.",
+                )  # fmt: skip
+                probability = gr.Slider(
+                    0, 1, 0, step=0.05, label="Say “not found” below this LLM probability",
                     info="Of the picked object, whoever proposed it. 0: always answer.",
-                )
+                )  # fmt: skip
                 truth = gr.Textbox(
                     label="True box, if you know it", value="", placeholder="left, top, right, bottom",
                     info="In pixels; or click its corners.",
@@ -362,17 +370,20 @@ def build(page: gr.Blocks) -> Tab:
     )  # fmt: skip
 
     outputs = [shown, words, rows, prompt, about, everything, session]
-    asked = [picture, expression, proposers, adapter, threshold, truth]
+    chosen = [proposers, adapter, probability, score]
+    asked = [picture, expression, *chosen, truth]
     private: dict[str, Any] = {"api_visibility": "private"}
     run = gr.on([button.click, expression.submit], live, asked, outputs, concurrency_limit=1, **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(locate, asked, outputs[:-1], api_name="locate", concurrency_limit=1)
     changes = [
         run,
-        again.click(ask_again, [session, expression, adapter, threshold], outputs, **private),
+        again.click(ask_again, [session, expression, adapter], outputs, **private),
         delete.click(delete_candidate, [session], outputs, **private),
         add.click(add_candidate, [session, label, box], outputs, **private),
-        threshold.release(set_threshold, [session, threshold], outputs, **private),
+        gr.on(
+            [probability.input, score.input], set_thresholds, [session, probability, score], outputs, trigger_mode="always_last", **private
+        ),
         truth.submit(set_truth, [session, truth], outputs, **private),
         shown.select(click, [session, does, label], [*outputs, truth], **private),
     ]
@@ -387,10 +398,10 @@ def build(page: gr.Blocks) -> Tab:
         live, asked, outputs, concurrency_limit=1, **private
     ).then(downloads, [session], [files], **private)
     gr.on(
-        [proposers.input, adapter.input, threshold.release], lambda *values: list(values), [proposers, adapter, threshold], [remembered],
-        queue=False, **private,
+        [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
+        queue=False, trigger_mode="always_last", **private,
     )  # fmt: skip
-    page.load(restore, [remembered], [proposers, adapter, threshold, picture, expression, truth], **private)
+    page.load(restore, [remembered], [*chosen, picture, expression, truth], **private)
     return Tab(picture, expression, truth)
 
 
@@ -400,15 +411,21 @@ def restore(remembered: list[Any], request: gr.Request) -> tuple[Any, ...]:
     return (*settings(remembered, request.query_params), *(named or (gr.skip(), gr.skip(), gr.skip())))
 
 
-def settings(remembered: list[Any], link: Mapping[str, str]) -> tuple[list[str], str, float]:
-    """Proposers, adapter and threshold: the link's (?proposers=gdrec&adapter=zero-shot&threshold=0.3) before those of the last
-    visit, and the page's own for what is not to be had or makes no sense."""
-    proposers = link["proposers"].split(",") if "proposers" in link else remembered[0]
-    adapter = link.get("adapter", remembered[1])
+def settings(remembered: list[Any], link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
+    """Proposers, adapter and thresholds: the link's (?proposers=gdrec&adapter=zero-shot&probability=0.3&score=0.6) before
+    those of the last visit, and the page's own for what is not to be had or makes no sense."""
+    proposers, adapter, *least = [*remembered, 0.0][:4]  # a browser may remember a page without the last one
+    proposers = link["proposers"].split(",") if "proposers" in link else proposers
+    adapter = link.get("adapter", adapter)
     known = [value for _, value in common.adapter_choices()]
+    probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), least, strict=True))
+    return [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE), adapter if adapter in known else AUTO, probability, score
+
+
+def _share(value: Any) -> float:
+    """A number from 0 to 1; 0 for what is none."""
     try:
-        threshold = float(link.get("threshold", remembered[2]))
+        number = float(value)
     except ValueError:
-        threshold = 0.0
-    chosen = [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE)
-    return chosen, adapter if adapter in known else AUTO, threshold if 0 <= threshold <= 1 else 0.0
+        return 0.0
+    return number if 0 <= number <= 1 else 0.0

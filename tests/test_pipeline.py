@@ -16,7 +16,7 @@ def batch(chosen: list[Scene]) -> tuple[list[Image.Image], list[str]]:
     return [s.picture() for s in chosen], [s.expression.text for s in chosen]
 
 
-@pytest.mark.parametrize(("proposers", "least"), [(("gdrec",), 0.6), (("florence2",), 0.7), (("florence2", "gdrec"), 0.7)])
+@pytest.mark.parametrize(("proposers", "least"), [(("gdrec",), 0.62), (("florence2",), 0.78), (("florence2", "gdrec"), 0.77)])
 def test_unseen_scenes_are_answered(wrapper: Wrapper, proposers: tuple[str, ...], least: float) -> None:
     """With each list's own adapter, about ten points below what was measured on 1,000."""
     chosen = list(scenes("val", 60, 11))

@@ -53,7 +53,7 @@ def test_it_answers_perfect_lists(llama: LlamaSelector) -> None:
     chosen = list(scenes("val", 100, 12))
     selections = llama.select([perfect(s) for s in chosen], [s.expression.text for s in chosen], [size(s) for s in chosen])
     right = sum(x.index == s.expression.target for x, s in zip(selections, chosen, strict=True))
-    assert right >= 0.88 * len(chosen)
+    assert right >= 0.94 * len(chosen)
 
 
 def test_it_is_not_asked_about_none_or_one(llama: LlamaSelector) -> None:

@@ -9,7 +9,8 @@ it up are losses that say on the way what it must know. `Locator` (dropped when 
 positions: as they enter the text encoder, the words that name the object in each cell; as they leave it, which cells
 hold the centre of an object that the prompt asks for, in which turn it is written, and which four location tokens its
 box has. Two cross-attention heads of the decoder's upper layers are told where to look: at the cell whose box is written.
-Stage 3 goes on with region captions every other time, because they are what tells the LLM which of two balls is red.
+Stage 3 goes on with region captions every other time, because they are what tells the LLM which of two balls is red;
+stage 4 is more of the same.
 """
 
 import math
@@ -61,6 +62,7 @@ IMAGE_TOKENS = GRID * GRID + 1
 WARM_UP = Plan("florence-tower", steps=1500, batch=24, lr=1.5e-3)
 READ = Plan("florence", steps=5000, batch=24, lr=1e-3, floor=0.01)
 REGIONS = Plan("florence-regions", steps=700, batch=24, lr=6e-4, warmup=50, floor=0.01)
+MORE_REGIONS = Plan("florence-more-regions", steps=1700, batch=24, lr=7e-4, warmup=50, floor=0.01)
 WEIGHTS = {"names": 0.5, "located": 1.0, "wanted": 2.0, "turn": 0.5, "look": 0.5}
 """Of the losses beside that of the answers."""
 TURNS = 10
@@ -441,10 +443,10 @@ def main() -> None:
     ids = {id(p) for p in tower_parts}
     groups = [{"params": [p for p in both.parameters() if id(p) not in ids], "share": 1.0}, {"params": tower_parts, "share": 0.4}]
     if tower is not None:
-        for plan, make in ((READ, reading_sample), (REGIONS, region_sample)):
+        for plan, make in ((READ, reading_sample), (REGIONS, region_sample), (MORE_REGIONS, region_sample)):
             train(plan, both, groups, make, reader, loss, lambda: coverage(model, reader, 100), eval_every=1000)
     else:
-        restore(REGIONS, both)
+        restore(MORE_REGIONS, both)
     save(model, reader)
 
 

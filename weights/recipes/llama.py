@@ -4,7 +4,8 @@
     python -m weights.recipes.llama --save   # write weights/tiny/llama from the last checkpoint
 
 The first stage asks what comes to hand, easy questions first; the second one goes on with all kinds of expression about
-evenly, because few lists admit the hard ones: an ordinal, a negation or a combination of two.
+evenly, because few lists admit the hard ones: an ordinal, a negation or a combination of two. The third one asks mostly
+ordinals, of which each direction has to be learnt by itself, and reads more lists from two sources.
 
 A sample is one list of candidates and several questions about it. The list is read once and its keys and values are
 shared by the questions, whose positions go on from its end: to the model each one is the prompt that serving renders.
@@ -24,6 +25,7 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,9 +48,8 @@ LOW, ROLES, COMPARED, JUDGED = 2, 3, 5, 6
 """After which layers a candidate is known, its part in the question, how it compares, and whether it is the answer."""
 FIRST = Plan("llama", steps=4500, batch=8, lr=1.5e-3, warmup=150, floor=0.01)
 SECOND = Plan("llama-even", steps=2400, batch=8, lr=1e-3, warmup=100, floor=0.01)
+THIRD = Plan("llama-ordinals", steps=2000, batch=8, lr=1e-3, warmup=100, floor=0.01)
 QUESTIONS = 8
-WANTED = {"attribute": 2, "size": 1, "position": 1, "ordinal": 4, "relation": 2, "negation": 3, "combination": 7}
-"""In the second stage, how often a list is drawn for a kind of expression: more often for what few lists have."""
 WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "compared": 6.0, "verdict": 2.0,
            "look": 0.3, "marks": 0.3, "read": 0.3}  # fmt: skip
 """Of the heads' losses beside that of the answers."""
@@ -140,6 +141,26 @@ def match_tokens(attention: nn.Module) -> None:
 
 
 # ---- samples
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a later stage asks.
+
+    drawn: how often a list is drawn for a kind of expression, in the order of CATEGORIES; asked: how often a kind is
+    tried once the list is there; ordinals: at most so many of them a list; doubled: share of lists that come from two
+    sources; unseen: share of objects that such a list's first source leaves to the second.
+    """
+
+    drawn: tuple[int, ...]
+    asked: tuple[int, ...]
+    ordinals: int
+    doubled: float
+    unseen: float
+
+
+EVEN = Mix(drawn=(2, 1, 1, 4, 2, 3, 7), asked=(1, 1, 1, 1, 1, 1, 1), ordinals=2, doubled=0.25, unseen=0.0)
+ORDINALS = Mix(drawn=(1, 1, 1, 12, 2, 2, 6), asked=(1, 1, 1, 4, 2, 1, 3), ordinals=5, doubled=0.4, unseen=0.06)
 
 
 @dataclass
@@ -234,15 +255,16 @@ def mentions(rng: random.Random, things: list[SceneObject]) -> list[Mention]:
     return [mention(rng, thing, rng.choice(sources), scored) for thing in things]
 
 
-def twice(rng: random.Random, things: list[SceneObject]) -> list[Mention]:
-    """Two sources' lists one after the other: the first names everything, the second part of it again, with boxes a little
-    off the first one's and perhaps without colours."""
+def twice(rng: random.Random, things: list[SceneObject], unseen: float) -> list[Mention]:
+    """Two sources' lists one after the other: the first names (nearly) everything, the second part of it again and what the
+    first left out, with boxes a little off and perhaps without colours."""
     style, again = rng.choice(("name", "caption")), rng.choice(("name", "noun"))
     scored = rng.random() < 0.7
-    part = [mention(rng, thing, "gdrec", scored, again) for thing in things if rng.random() < 0.7]
+    left_out = [rng.random() < unseen for _ in things]
+    part = [mention(rng, thing, "gdrec", scored, again) for thing, out in zip(things, left_out, strict=True) if out or rng.random() < 0.7]
     rng.shuffle(part)
     near = [replace(m, candidate=replace(m.candidate, box=_nudged(rng, m.thing.box))) for m in part]
-    return [mention(rng, thing, "florence2", scored, style) for thing in things] + near
+    return [mention(rng, thing, "florence2", scored, style) for thing, out in zip(things, left_out, strict=True) if not out] + near
 
 
 def _nudged(rng: random.Random, box: Box) -> Box:
@@ -321,45 +343,51 @@ def sample(rng: random.Random, index: int) -> Listed:
             return listed(layout, mentions(rng, [layout.objects[i] for i in order]), list(questions.values()))
 
 
-def even_sample(rng: random.Random, index: int) -> Listed:
-    """The second stage's list and its questions: the layout is drawn until it has a question of the kind wanted, and no kind
-    is asked more than twice. One list in four comes from two sources (of few objects, for it is long); some labels are region
-    captions."""
-    doubled = _batchwise("twice", index) < 0.25
-    layout, first = _layout_for(rng, rng.choices(CATEGORIES, [WANTED[c] for c in CATEGORIES])[0], 6 if doubled else MAX_OBJECTS)
+def mixed_sample(mix: Mix, rng: random.Random, index: int) -> Listed:
+    """A later stage's list and its questions: the layout is drawn until it has a question of the kind wanted, and no kind
+    but ordinals is asked more than twice. Lists from two sources are of few objects, for they are long; some labels are
+    region captions."""
+    doubled = _batchwise("twice", index) < mix.doubled
+    wanted = rng.choices(CATEGORIES, mix.drawn)[0]
+    layout, first = _layout_for(rng, wanted, 6 if doubled else MAX_OBJECTS)
     if not doubled and _batchwise("crowded", index) < 0.06:
         layout = crowded(rng, layout)
         first = None  # what was the only one may no longer be
     things = list(layout.objects)
     rng.shuffle(things)
     if doubled:
-        rows = twice(rng, things)
+        rows = twice(rng, things, mix.unseen)
     elif rng.random() < 0.3:
         rows = [mention(rng, thing, "florence2", False, "caption") for thing in things]
     else:
         rows = mentions(rng, things)
-    order = [layout.objects.index(m.thing) for m in rows]
+    questions = mixed_questions(rng, mix, layout, first, [layout.objects.index(m.thing) for m in rows], 5 if doubled else QUESTIONS)
+    return listed(layout, rows, questions)
+
+
+def mixed_questions(rng: random.Random, mix: Mix, layout: Layout, first: Expression | None, order: list[int], most: int) -> list[Asked]:
+    """Up to so many questions about a layout: the one that it was drawn for, an easy one, then others."""
     questions: dict[str, Asked] = {}
-    count = dict.fromkeys(CATEGORIES, 0)
+    room = dict.fromkeys(CATEGORIES, 2) | {"ordinal": mix.ordinals}
     nouns = [o.kind.noun for o in layout.objects]
     many = sorted({n for n in nouns if nouns.count(n) > 1})
     for attempt in range(5 * QUESTIONS):
-        category = rng.choice(CATEGORIES)
+        category = rng.choices(CATEGORIES, mix.asked)[0]
         if attempt == 0 and first is not None:
             expression: Expression | None = first
         elif attempt == 1 and (easy := named(rng, layout)):
             questions[easy[0]] = asked(layout, order, *easy, None)
             continue
         else:
-            expression = ask(rng, layout, category, rng.choice(many), tries=16) if count[category] < 2 else None
+            expression = ask(rng, layout, category, rng.choice(many), tries=16) if room[category] else None
         if expression and expression.text not in questions:
-            count[expression.category] += 1
+            room[expression.category] -= 1
             questions[expression.text] = asked(
                 layout, order, expression.text, expression.target, list(expression.phrases), expression.question
             )
-        if len(questions) == (5 if doubled else QUESTIONS):
+        if len(questions) == most:
             break
-    return listed(layout, rows, list(questions.values()))
+    return list(questions.values())
 
 
 def _layout_for(rng: random.Random, category: Category, most: int) -> tuple[Layout, Expression | None]:
@@ -594,10 +622,10 @@ def main() -> None:
 
     if "--save" not in sys.argv:
         groups = [{"params": list(both.parameters()), "share": 1.0}]
-        for plan, make in ((FIRST, sample), (SECOND, even_sample)):
+        for plan, make in ((FIRST, sample), (SECOND, partial(mixed_sample, EVEN)), (THIRD, partial(mixed_sample, ORDINALS))):
             train(plan, both, groups, make, reader, loss, lambda: accuracy(model, reader), weight_decay=0.02, eval_every=500)
     else:
-        restore(SECOND, both)
+        restore(THIRD, both)
     save(model, reader)
 
 

@@ -4,22 +4,29 @@
 
 On RefScenes val: whether the label of the object meant says its colour, where it has one, for an LLM reads labels and sees
 no picture; and at what the first box of GD and of GDrec points: at the object meant, another of its kind, something else,
-or nothing. And how often a drawing of layouts that takes what comes gets each kind of expression phrased.
+or nothing. What an ensemble's list costs by naming objects twice: P@1 of the LLM, zero-shot, with all boxes and without those
+of GDrec that Florence-2 has too. And how often a drawing of layouts that takes what comes gets each kind of expression phrased.
 """
 
 import argparse
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from wrapper.candidates import Candidate, iou, is_correct
 from wrapper.evaluation.runner import candidates_file
-from wrapper.proposals import read_candidates
+from wrapper.pipeline import ENSEMBLE
+from wrapper.presets import PRESETS
+from wrapper.proposals import Proposed, read_candidates
+from wrapper.quiet import quiet_libraries
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.expressions import CATEGORIES, ask
 from wrapper.scenes.kinds import KINDS
 from wrapper.scenes.layout import draw_layout
+from wrapper.selectors.llama import LlamaSelector
 
 DRAWS = 3000
 COLORS = {kind.color for kind in KINDS if kind.color}
@@ -60,7 +67,29 @@ def points_at(scene: Scene, found: tuple[Candidate, ...]) -> str:
     return "another of its kind" if nearest.kind.noun == objects[scene.expression.target].kind.noun else "another kind"
 
 
+def without_repeats(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
+    """Both lists, the second without boxes that are right for one of the first."""
+    return [*first, *(c for c in second if not any(is_correct(c.box, other.box) for other in first))]
+
+
+def named_twice(chosen: Sequence[Scene], rows: Sequence[Proposed]) -> Mapping[str, float]:
+    """P@1 of the LLM, zero-shot, on Florence-2's boxes and on both models' with and without repeats."""
+    llm = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
+    both = [[row.lists[name] for name in ENSEMBLE] for row in rows]
+    texts, sizes = [s.expression.text for s in chosen], [(s.layout.width, s.layout.height) for s in chosen]
+    out = {}
+    for what, lists in (
+        ("Florence-2's boxes", [list(first) for first, _ in both]),
+        ("both models' boxes", [[*first, *second] for first, second in both]),
+        ("without repeats", [without_repeats(first, second) for first, second in both]),
+    ):
+        found = llm.select(lists, texts, sizes)
+        out[what] = sum(is_correct(f.box, s.box) for f, s in zip(found, chosen, strict=True)) / len(chosen)
+    return out
+
+
 def main() -> None:
+    quiet_libraries()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     rows = read_candidates(candidates_file(parser.parse_args().results, "refscenes:val:1000")).rows
@@ -73,6 +102,7 @@ def main() -> None:
     for name in ("gd", "gdrec"):
         counts = Counter(points_at(s, r.lists[name]) for s, r in zip(chosen, rows, strict=True))
         print(f"{name} points at: " + ", ".join(f"{what} {n}" for what, n in counts.most_common()))
+    print("P@1 zero-shot on " + ", ".join(f"{what} {share:.1%}" for what, share in named_twice(chosen, rows).items()))
 
 
 if __name__ == "__main__":

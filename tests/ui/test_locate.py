@@ -86,7 +86,7 @@ def test_another_expression_is_read_by_the_llm_alone(session: answer.Session) ->
 
 def test_the_threshold_is_applied_and_taken_back(session: answer.Session) -> None:
     unsure = locate.set_thresholds(session, 1.0, 0.0)
-    assert unsure[1].startswith("### Not found (best guess: box")
+    assert unsure[1].startswith("### Not found (best guess: box") and "below your threshold" in unsure[1]
     assert unsure[5]["reason"] == "abstained" and unsure[5]["box"] is None
     assert not list(SCHEMA.iter_errors(unsure[5]))
     unseen = locate.set_thresholds(unsure[-1], 0.0, 1.0)

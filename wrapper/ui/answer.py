@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrapper import adapters
-from wrapper.candidates import Box, Reason, Selection, Thresholds, abstain, iou, is_correct
+from wrapper.candidates import NOT_FOUND, Box, Reason, Selection, Thresholds, abstain, iou, is_correct
 from wrapper.pipeline import AUTO, ZERO_SHOT
 from wrapper.presets import adapter_name
 from wrapper.selectors.llama import LlamaSelector
@@ -70,6 +70,8 @@ def _sureness(selection: Selection) -> str:
 
 def verdict(selection: Selection, truth: Box) -> str:
     """Right or wrong, and whose fault."""
+    if selection.reason in NOT_FOUND and selection.guess is not None and is_correct(selection.candidates[selection.guess].box, truth):
+        return "**Wrong**: the best guess is the true box (white corners), but it lies below your threshold."
     overlap = 0.0 if selection.box is None else iou(selection.box, truth)
     if is_correct(selection.box, truth):
         return f"**Right**: IoU {overlap:.2f} with the true box (white corners)."

@@ -1,5 +1,8 @@
 """What goes to a Space."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,20 @@ def test_a_space_gets_what_it_needs_and_nothing_else() -> None:
     } <= names
     assert any(n.startswith("weights/tiny/llama/") and n.endswith(".safetensors") for n in names)
     assert not any(n.startswith(("tests/", "weights/recipes/", "runs/", ".")) or "__pycache__" in n for n in names)
+
+
+def test_a_copy_of_it_draws_scenes_and_answers(tmp_path: Path) -> None:
+    """Whatever the package reads while it works is among the files."""
+    for item in items():
+        (tmp_path / item.name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / item.name, tmp_path / item.name)
+    program = (
+        "from wrapper import Wrapper\nfrom wrapper.scenes.dataset import scenes\n"
+        "[scene] = scenes('test', 1, 7)\n"
+        "print(Wrapper.from_preset('tiny').locate(scene.picture(), scene.expression.text).reason.value)"
+    )
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() in ("chosen", "only_candidate"), ran.stderr
 
 
 def test_large_files_are_refused_by_name(tmp_path: Path) -> None:

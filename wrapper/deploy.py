@@ -14,7 +14,7 @@ LARGEST = 10 * 2**20
 """Bytes; a Space refuses larger files in a plain push."""
 PATTERNS = (
     "app.py", "README.md", "LICENSE", "requirements.txt", "pre-requirements.txt", "wrapper/**/*.py", "wrapper/scenes/*.png",
-    "wrapper/scenes/*.txt", "weights/tiny/**/*", "examples/*", "docs/*",
+    "wrapper/scenes/*.json", "wrapper/scenes/*.txt", "weights/tiny/**/*", "examples/*", "docs/*",
 )  # fmt: skip
 
 

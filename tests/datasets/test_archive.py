@@ -72,3 +72,23 @@ def test_a_damaged_archive_is_said(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match="cannot be unpacked"):
         read_zip(path, tmp_path)
+
+
+def test_a_list_of_rows_in_capitals_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert read_zip(packed(tmp_path, **{"DATA.JSONL": ROW, "a.png": picture()}), folder).examples
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_damaged_data_inside_an_archive_are_said(tmp_path: Path, method: int) -> None:
+    path, folder = tmp_path / "data.zip", tmp_path / "out"
+    folder.mkdir()
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("data.jsonl", ROW * 200)
+    whole = bytearray(path.read_bytes())
+    begin = 30 + len("data.jsonl")
+    whole[begin + 9 : begin + 25] = b"\xff" * 16
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        read_zip(path, folder)

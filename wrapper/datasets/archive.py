@@ -1,7 +1,9 @@
 """A data set in a zip file from a stranger: one .jsonl file and pictures, unpacked with every care."""
 
+import lzma
 import shutil
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from wrapper.datasets.base import Dataset
@@ -23,14 +25,14 @@ def read_zip(path: Path, folder: Path) -> Dataset:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
             wanted = _checked(members)
+            [rows] = (folder.joinpath(*PurePosixPath(m.filename).parts) for m in wanted if m.filename.lower().endswith(".jsonl"))
             for member in wanted:
                 out = folder.joinpath(*PurePosixPath(member.filename).parts)
                 out.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, out.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         raise DataError(f"The archive cannot be unpacked ({error}). Pack it again as a plain zip file without a password.") from error
-    [rows] = folder.rglob("*.jsonl")
     return read_jsonl(rows)
 
 

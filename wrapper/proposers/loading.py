@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safetensors import SafetensorError
 from transformers import AutoConfig
 
 from wrapper.errors import ModelError
@@ -21,12 +22,10 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
         raise ModelError(f"{what}: there is no folder {source}. Check the path, or give a Hugging Face Hub id such as owner/name.")
     try:
         return load(source, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()
-        raise ModelError(
-            f"{what} could not be loaded from {source} ({reason[0] if reason else type(error).__name__}). Check that it is a "
-            f"{what} checkpoint with safetensors files; a Hub id needs a connection, and a gated one needs HF_TOKEN."
-        ) from error
+        why = reason[0] if reason else type(error).__name__
+        raise ModelError(f"{what} could not be loaded from {source} ({why}). {_way_out(what, source)}") from error
     except RuntimeError as error:
         if "size mismatch" not in str(error):
             raise
@@ -38,6 +37,15 @@ def check_kind(what: str, source: str, model_type: str) -> None:
     config = load_pretrained(what, source, AutoConfig.from_pretrained)
     if config.model_type != model_type:
         raise ModelError(f"{source} is a {config.model_type} checkpoint, not {what}. Choose one of type {model_type}.")
+
+
+def _way_out(what: str, source: str) -> str:
+    if _looks_like_folder(source):
+        return f"Check that it is a {what} checkpoint with whole safetensors files, or choose another preset."
+    return (
+        f"Check that it is a {what} checkpoint and that there is a connection. A gated one needs its licence accepted at "
+        f"https://huggingface.co/{source} and a token in HF_TOKEN. Or choose another preset."
+    )
 
 
 def _looks_like_folder(source: str) -> bool:

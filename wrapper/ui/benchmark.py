@@ -65,7 +65,6 @@ def live(
 
     Arguments as `benchmark`'s; before: what the page shows already.
     """
-    forget(before)
     with common.told():
         if not methods:
             raise DataError("No method is chosen. Tick at least one.")
@@ -80,6 +79,8 @@ def live(
             left = (time.monotonic() - began) / len(done) * (len(examples) - len(done))
             found = figures(done, parsed)
             results = Results(name, folder, tuple(methods), tuple(done))
+            if len(done) == len(part):  # only now does the page let go of what it showed
+                forget(before)
             yield progress(len(done), len(examples), left, name), _table(found), _bars(found), _kinds(found), results
 
 

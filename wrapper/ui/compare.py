@@ -148,7 +148,7 @@ def build(tab: gr.Tab, other: Tab) -> None:
                 button = gr.Button("Compare", variant="primary", scale=2)
                 cancel = gr.Button("Cancel", scale=1)
             words = gr.Markdown("Seven methods answer the same question. What stands in the Locate tab is taken over.", elem_id="agreement")
-    pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height=560, format="png", elem_id="sides")
+    pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height=640, format="png", elem_id="sides")
     rows = gr.Dataframe(headers=HEADERS, label="What each method answers", interactive=False, wrap=True)
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row():

@@ -313,7 +313,10 @@ def build(page: gr.Blocks) -> Tab:
                 )  # fmt: skip
             with gr.Accordion("Settings", open=False):
                 proposers = gr.CheckboxGroup(
-                    CHOICES, value=list(ENSEMBLE), label="Who proposes boxes", info="The vision-language models, frozen."
+                    CHOICES,
+                    value=list(ENSEMBLE),
+                    label="Who proposes boxes",
+                    info="The vision-language models, frozen. Florence-2's boxes are blue, Grounding DINO's orange.",
                 )
                 adapter = gr.Dropdown(
                     common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on; none is zero-shot."
@@ -337,7 +340,13 @@ def build(page: gr.Blocks) -> Tab:
                 elem_id="shown",
             )  # fmt: skip
             words = gr.Markdown(HINT, elem_id="answer")
-            does = gr.Radio([SELECT, TRUTH, ADD], value=SELECT, label="A click into the picture", elem_id="does")
+            does = gr.Radio(
+                [SELECT, TRUTH, ADD],
+                value=SELECT,
+                label="A click into the picture",
+                info="What a press on the picture above does.",
+                elem_id="does",
+            )
             rows = gr.Dataframe(
                 headers=HEADERS, label="Candidates (press a row to see its box)", interactive=False, wrap=True, elem_id="rows"
             )
@@ -394,9 +403,11 @@ def build(page: gr.Blocks) -> Tab:
     stale = [run]
     cancel.click(lambda: "### Cancelled\nPress **Locate** to ask again.", None, [words], cancels=stale, queue=False, **private)
     gr.on([picture.change, expression.change], None, cancels=stale, **private)
-    scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private).then(
-        live, asked, outputs, concurrency_limit=1, **private
-    ).then(downloads, [session], [files], **private)
+    drawn = scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private)
+    asked_of_scene = drawn.then(live, asked, outputs, concurrency_limit=1, **private)
+    asked_of_scene.then(downloads, [session], [files], **private)
+    # What the scene itself writes into the inputs is no `input`, so that it does not drop its own question
+    gr.on([picture.input, expression.input, button.click, cancel.click], None, cancels=[asked_of_scene], **private)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **private,

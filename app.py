@@ -6,11 +6,13 @@ On a Hugging Face Space this file is run as it stands; WRAPPER_PRESET chooses th
 import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read weights escape ZeroGPU's stand-in for CUDA
 
 import argparse
 import html
 import importlib.util
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -20,7 +22,8 @@ from wrapper.quiet import quiet_libraries
 
 quiet_libraries()
 
-from wrapper.errors import WrapperError
+from wrapper.errors import ModelError, WrapperError
+from wrapper.pipeline import AUTO
 from wrapper.presets import PRESETS, best_preset
 from wrapper.ui import benchmark, compare, locate, models
 
@@ -78,9 +81,9 @@ objects, and know nothing else: on a photograph their answers mean nothing. Star
 published checkpoints."""
 
 
-def build(preset: str) -> gr.Blocks:
-    """The page, with the models of a preset loaded."""
-    loaded = models.load(best_preset() if preset == "auto" else preset)
+def build(preset: str, adapters: Mapping[str, str] | None = None) -> gr.Blocks:
+    """The page, with the models of a preset loaded, and more LLM adapters (folders or Hub ids by name) besides its own."""
+    loaded = models.load(best_preset() if preset == "auto" else preset, adapters)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.Markdown(INTRODUCTION)
@@ -108,8 +111,25 @@ def arguments() -> argparse.Namespace:
         "--preset", default=os.environ.get("WRAPPER_PRESET", "auto"), choices=["auto", *PRESETS],
         help="set of models; auto: full size where a CUDA GPU and the checkpoints are at hand, else the bundled ones",
     )  # fmt: skip
+    parser.add_argument(
+        "--adapter", action="append", metavar="NAME=SOURCE", default=os.environ.get("WRAPPER_ADAPTERS", "").split(),
+        help="an LLM adapter, a folder or Hub id, besides the preset's own; may be given several times. It is used by itself for "
+        "the candidates of one model if NAME is gdrec or florence2, for those of both if it is ensemble; any other NAME is offered "
+        "on the page. On a Space: WRAPPER_ADAPTERS, with spaces between them",
+    )  # fmt: skip
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools too; needs pip install 'gradio[mcp]'")
     return parser.parse_args()
+
+
+def named(adapters: list[str]) -> dict[str, str]:
+    """NAME=SOURCE -> source by name; ModelError where one is written otherwise or takes a name that means something else."""
+    found = {}
+    for text in adapters:
+        name, _, source = text.partition("=")
+        if not name.isidentifier() or not source or name == AUTO:
+            raise ModelError(f"{text!r} names no adapter. Write NAME=SOURCE, such as gdrec=you/gdrec-adapter.")
+        found[name] = source
+    return found
 
 
 def main() -> None:
@@ -117,7 +137,7 @@ def main() -> None:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
     try:
-        page = build(options.preset)
+        page = build(options.preset, named(options.adapter))
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     page.launch(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wrapper.candidates import Candidate
+from wrapper.candidates import BY_HAND, Candidate
 from wrapper.errors import ModelError
 from wrapper.prompt import PromptTemplate, render
 
@@ -24,6 +24,15 @@ def test_sources_are_named_when_there_are_several() -> None:
     text = render([CUP, BOOK], "the cup", PromptTemplate(), (640, 480))
     assert "0: cup, box [10.0, 20.0, 50.0, 60.0], score 0.88, from gdrec" in text
     assert "1: green book, box [100.0, 20.0, 150.0, 60.0], from florence2" in text
+
+
+def test_a_candidate_added_by_hand_has_no_source_to_name() -> None:
+    mine = Candidate((1.0, 2.0, 3.0, 4.0), "mine", None, BY_HAND)
+    alone, several = (
+        render([*found, mine], "the cup", PromptTemplate(source=" by {source}"), (640, 480)) for found in ([CUP], [CUP, BOOK])
+    )
+    assert "by" not in alone.split("pixels from")[1].split("Which")[0]
+    assert "score 0.88 by gdrec\n" in several and "2: mine, box [1.0, 2.0, 3.0, 4.0]\n" in several
 
 
 def test_coordinates_are_rescaled_where_the_template_says_so() -> None:

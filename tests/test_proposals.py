@@ -130,6 +130,8 @@ def test_expressions_about_one_picture_stay_together() -> None:
 
     rows = [example(picture, n) for n, picture in enumerate("aaabbbbcd")]
     assert [[e.id for e in b] for b in batches(rows, 2)] == [["0", "1", "2"], ["3", "4", "5", "6"], ["7", "8"]]
+    apart = [example(picture, n) for n, picture in enumerate("abab")]
+    assert [[e.id for e in b] for b in batches(apart, 2)] == [["0", "2"], ["1", "3"]]
 
 
 def command(out: Path, n: int = 10) -> list[str]:

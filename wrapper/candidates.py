@@ -26,12 +26,16 @@ def is_correct(box: Box | None, truth: Box) -> bool:
     return box is not None and iou(box, truth) > IOU_THRESHOLD
 
 
+BY_HAND = "user"
+"""The source of a candidate that a person added."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A box that a vision-language model proposes.
 
     label: the words the model gave it. score: its confidence between 0 and 1, None where the model gives none.
-    source: the proposer's name, such as "gdrec".
+    source: the proposer's name, such as "gdrec", or BY_HAND.
     """
 
     box: Box

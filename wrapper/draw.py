@@ -9,14 +9,14 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from wrapper.candidates import Box, Candidate, Selection
+from wrapper.candidates import BY_HAND, Box, Candidate, Selection
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="OpenCV")  # nothing drawn here needs it
     import supervision as sv
 
 # Okabe & Ito's palette, told apart with any colour vision. The pick is told by its thick white-and-black frame too.
-COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73"}
+COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73", BY_HAND: "#CC79A7"}
 OTHER = "#56B4E9"
 PICK = "#F0E442"
 DIMMED = 0.55

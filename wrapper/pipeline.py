@@ -6,7 +6,7 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -88,15 +88,21 @@ class Wrapper:
     adapted: Mapping[str, Selector] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
-    def from_preset(cls, preset: str | Preset, proposers: Sequence[str] = ENSEMBLE) -> "Wrapper":
-        """Load the models of a preset, of the proposers only those named."""
+    def from_preset(
+        cls, preset: str | Preset, proposers: Sequence[str] = ENSEMBLE, tell: Callable[[str], None] = lambda part: None
+    ) -> "Wrapper":
+        """Load the models of a preset, of the proposers only those named. tell: is told each part before it is loaded."""
         chosen = find_preset(preset) if isinstance(preset, str) else preset
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = chosen.dtype(device)
-        loaded = load_proposers(chosen, proposers, device, dtype)
+        loaded = load_proposers(chosen, proposers, device, dtype, tell)
+        tell(f"Loading the LLM, {chosen.llama} ...")
         # NF4 computes in bfloat16 on any device, as the paper does
         selector = LlamaSelector.load(chosen.llama, chosen.adapter, device, torch.bfloat16 if chosen.four_bit else dtype, chosen.four_bit)
-        adapted = {} if chosen.adapter else {name: selector.with_adapter(source) for name, source in chosen.adapters.items()}
+        adapted: dict[str, Selector] = {}
+        for name, source in ({} if chosen.adapter else chosen.adapters).items():
+            tell(f"Loading the LLM's adapter {name}, {source} ...")
+            adapted[name] = selector.with_adapter(source)
         return cls(MappingProxyType(loaded), selector, MappingProxyType(adapted))
 
     def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
@@ -164,15 +170,21 @@ class Wrapper:
         return self.proposers[name]
 
 
-def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, dtype: torch.dtype) -> dict[str, Proposer]:
+def load_proposers(
+    preset: Preset, names: Sequence[str], device: torch.device, dtype: torch.dtype, tell: Callable[[str], None] = lambda part: None
+) -> dict[str, Proposer]:
     """The proposers of a preset by name, in the order given; GD and GDrec share one model."""
     unknown = [name for name in names if name not in PROPOSERS]
     if unknown or not names:
         raise ModelError(f"There is no proposer {', '.join(unknown) or 'named'}. Choose from {', '.join(PROPOSERS)}.")
     loaded: dict[str, Proposer] = {}
-    detector = Detector.load(preset.grounding_dino, device, dtype) if {"gd", "gdrec"} & set(names) else None
+    detector = None
+    if {"gd", "gdrec"} & set(names):
+        tell(f"Loading Grounding DINO, {preset.grounding_dino} ...")
+        detector = Detector.load(preset.grounding_dino, device, dtype)
     for name in names:
         if name == "florence2":
+            tell(f"Loading Florence-2, {preset.florence2} ...")
             loaded[name] = Florence2.load(
                 preset.florence2,
                 device,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from wrapper.candidates import Candidate
+from wrapper.candidates import BY_HAND, Candidate
 from wrapper.errors import ModelError
 
 FILE_NAME = "prompt.json"
@@ -93,7 +93,8 @@ def one_line(text: str) -> str:
 def render(candidates: Sequence[Candidate], expression: str, template: PromptTemplate, image_size: tuple[int, int]) -> str:
     """The user message for a list of candidates and an expression.
 
-    image_size: width and height in pixels of the picture the boxes belong to; used where the template rescales.
+    image_size: width and height in pixels of the picture the boxes belong to; used where the template rescales. A candidate
+    added by hand stands there without a source: an LLM was never told of such a one.
 
     >>> cup = Candidate((10.0, 20.0, 50.0, 60.0), "cup", 0.87, "gdrec")
     >>> print(render([cup], "the cup", PromptTemplate(prompt="{candidates}\\n{expression}?"), (640, 480)))
@@ -101,7 +102,7 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
     the cup?
     """
     scale = template.long_side / max(image_size) if template.long_side else 1.0
-    several = len({c.source for c in candidates}) > 1
+    several = len({c.source for c in candidates} - {BY_HAND}) > 1
     lines = [_line(i, c, template, scale, several) for i, c in enumerate(candidates)]
     return template.prompt.format(
         candidates="\n".join(lines),
@@ -115,4 +116,4 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     line = template.line.format(index=index, label=one_line(candidate.label), **places)
     if candidate.score is not None:
         line += template.score.format(score=f"{candidate.score:.2f}")
-    return line + template.source.format(source=candidate.source) if several else line
+    return line + template.source.format(source=candidate.source) if several and candidate.source != BY_HAND else line

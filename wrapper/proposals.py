@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -127,12 +126,15 @@ class Share:
 
 
 def batches(examples: Sequence[Example], size: int) -> list[list[Example]]:
-    """Examples in batches of about `size`, those about one picture together, in the data's order.
+    """Examples in batches of about `size`, those about one picture together, in the order of the pictures' first ones.
 
     Batches do not depend on how many processes there are, so that neither do the models' results.
     """
+    by_picture: dict[str, list[Example]] = {}
+    for e in examples:
+        by_picture.setdefault(e.image.key, []).append(e)
     out: list[list[Example]] = [[]]
-    for _, group in groupby(examples, key=lambda e: e.image.key):
+    for group in by_picture.values():
         if len(out[-1]) >= size:
             out.append([])
         out[-1] += group

@@ -71,7 +71,9 @@ def test_a_candidate_can_be_added(session: answer.Session) -> None:
     *_, prompt, _, facts, after = locate.add_candidate(session, " a\ncup ", "[10, 20, 60, 90]")
     assert facts["candidates"][-1]["box"] == [10, 20, 60, 90]
     assert facts["candidates"][-1]["score"] is None
-    assert "a cup 10,20,60,90" in prompt
+    assert facts["candidates"][-1]["source"] == "user"
+    assert after is not None and answer.table(after.selection)[-1][1] == "you"
+    assert "a cup 10,20,60,90 = 5\n" in prompt, "the LLM reads no source that it never saw"
     for label, box in (("", "1, 2, 3, 4"), ("cup", ""), ("cup", "5, 5, 1, 9"), ("cup", "one two"), ("cup", "0, 0, 99999, 5")):
         with pytest.raises(gr.Error):
             locate.add_candidate(session, label, box)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,19 @@ class Llm:
         self._lock = threading.Lock()
 
     def add_adapter(self, source: str) -> str:
-        """Load an adapter beside the others; gives the name under which it can be used."""
+        """Load an adapter beside the others; gives the name under which it can be used.
+
+        Its file is read on the CPU and its weights go where the model's are: a Space with ZeroGPU has no CUDA yet.
+        """
         name = f"adapter{len(self._adapters)}"
         with self._lock:
             if self._adapters:
-                load_pretrained("The adapter", source, lambda a, **kw: self.model.load_adapter(a, name, **kw))
+                load = self.model.load_adapter
             else:
-                self.model = load_pretrained(
-                    "The adapter", source, lambda a, **kw: PeftModel.from_pretrained(self.model, a, adapter_name=name, **kw)
-                )
+                load = partial(PeftModel.from_pretrained, self.model)
+            loaded = load_pretrained("The adapter", source, load, adapter_name=name, torch_device="cpu")
+            if not self._adapters:
+                self.model = loaded
             self._adapters.append(name)
             self.model.eval()
         return name

@@ -89,7 +89,10 @@ def remarks(s: Session) -> str:
         lines.append(f"{len(selector.encode(s.selection.prompt))} tokens of at most {selector.max_tokens:,}.")
     name = _adapter_in_use(s)
     found = adapters.record(loaded.preset.adapters[name]) if name else None
-    lines.append(f"Adapter: {name}, {adapters.in_words(found)}." if found else "No adapter: the LLM works zero-shot.")
+    if name is None:
+        lines.append("No adapter: the LLM works zero-shot.")
+    else:
+        lines.append(f"Adapter: {name}, {adapters.in_words(found) if found else 'which does not say what it was trained on'}.")
     if found and (warning := adapters.misfit(found, s.proposers)):
         lines.append(f"⚠️ {warning}")
     if loaded.name == "tiny" and not common.from_refscenes(s.path):

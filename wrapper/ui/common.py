@@ -11,14 +11,14 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from wrapper.candidates import Box
+from wrapper.candidates import BY_HAND, Box
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
 from wrapper.ui import models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = {"florence2": "Florence-2", "gdrec": "GDrec", "gd": "Grounding DINO"}
+NAMES = {"florence2": "Florence-2", "gdrec": "GDrec", "gd": "Grounding DINO", BY_HAND: "you"}
 ADAPTERS = {
     AUTO: "the fitting adapter",
     ZERO_SHOT: "none (zero-shot)",

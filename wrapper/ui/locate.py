@@ -10,7 +10,7 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import Box, Candidate, Reason, Selection, Thresholds
+from wrapper.candidates import BY_HAND, Box, Candidate, Reason, Selection, Thresholds
 from wrapper.draw import annotate
 from wrapper.errors import DataError, ModelError
 from wrapper.export import as_coco, as_csv, as_yolo
@@ -156,7 +156,7 @@ def _added(s: Session, label: str, box: Box | None) -> Session:
     words = " ".join(label.split())[:60]
     if box is None or not words:
         raise DataError("A candidate needs a label and a box. Write both, such as “cup” and “40, 60, 180, 220”.")
-    return _asked(s, (*s.selection.candidates, Candidate(box, words, None, s.proposers[-1])), s.expression, s.adapter)
+    return _asked(s, (*s.selection.candidates, Candidate(box, words, None, BY_HAND)), s.expression, s.adapter)
 
 
 def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str) -> Session:
@@ -316,7 +316,7 @@ def build(page: gr.Blocks) -> Tab:
                     CHOICES,
                     value=list(ENSEMBLE),
                     label="Who proposes boxes",
-                    info="The vision-language models, frozen. Florence-2's boxes are blue, Grounding DINO's orange.",
+                    info="The vision-language models, frozen. Florence-2's boxes are blue, Grounding DINO's orange, your own pink.",
                 )
                 adapter = gr.Dropdown(
                     common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on; none is zero-shot."

@@ -1,7 +1,8 @@
 """The models behind the page: loaded once, with a plain account of what is loaded and of what did not work."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,17 +25,24 @@ class Loaded:
 _loaded: dict[str, Loaded] = {}
 
 
-def load(name: str) -> Loaded:
-    """Load a preset for the handlers, on a Space at import. Where it cannot be loaded, the bundled models serve instead."""
+def load(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> Loaded:
+    """Load a preset for the handlers, before the page is served. Where it cannot be loaded, the bundled models serve instead.
+
+    adapters: LLM adapters (folders or Hub ids) by name, besides the preset's own. tell: is told each part before it is loaded.
+    """
     began = time.monotonic()
+    bundled = find_preset("tiny")
     preset, trouble = find_preset(name), None
+    if adapters:
+        preset = replace(preset, adapters={**preset.adapters, **adapters})
     try:
-        wrapper = Wrapper.from_preset(preset, PROPOSERS)
+        wrapper = Wrapper.from_preset(preset, PROPOSERS, tell)
     except ModelError as error:
-        if name == "tiny":
+        if preset == bundled:
             raise
-        name, preset, trouble = "tiny", find_preset("tiny"), f"The preset {name} could not be loaded: {error}"
-        wrapper = Wrapper.from_preset(preset, PROPOSERS)
+        name, preset, trouble = "tiny", bundled, f"The preset {name} could not be loaded: {error}"
+        tell(trouble)
+        wrapper = Wrapper.from_preset(preset, PROPOSERS, tell)
     _loaded["now"] = Loaded(wrapper, name, preset, time.monotonic() - began, trouble)
     return _loaded["now"]
 

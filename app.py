@@ -25,7 +25,7 @@ quiet_libraries()
 from wrapper.errors import ModelError, WrapperError
 from wrapper.pipeline import AUTO
 from wrapper.presets import PRESETS, best_preset
-from wrapper.ui import benchmark, compare, locate, models
+from wrapper.ui import benchmark, common, compare, locate, models
 
 TITLE = "LLM-wrapper"
 INTRODUCTION = """# LLM-wrapper
@@ -72,8 +72,8 @@ THEME = gr.themes.Soft().set(
     input_placeholder_color_dark="*neutral_400",
 )  # fmt: skip
 LOOKS: dict[str, Any] = {
-    "theme": THEME, "js": FINISHING, "max_file_size": "60mb", "allowed_paths": [], "enable_monitoring": False, "show_error": True,
-    "run_history": False, "footer_links": ["api", "settings"],
+    "theme": THEME, "js": FINISHING, "max_file_size": common.MAX_UPLOAD, "allowed_paths": [], "enable_monitoring": False,
+    "show_error": True, "run_history": False, "footer_links": ["api", "settings"],
 }  # fmt: skip
 """How the page is served, here and in tests."""
 ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji

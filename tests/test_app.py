@@ -123,6 +123,9 @@ def test_every_control_has_a_hint(page: gr.Blocks) -> None:
     """Buttons have theirs from a table by the words on them, because the component takes none."""
     buttons = {b.value for b in page.blocks.values() if isinstance(b, gr.Button) and b.visible}
     assert buttons == set(app.BUTTON_HINTS)
-    asked = (gr.Textbox, gr.Dropdown, gr.Slider, gr.CheckboxGroup, gr.Number)
+    asked = (gr.Textbox, gr.Dropdown, gr.Slider, gr.CheckboxGroup, gr.Number, gr.Radio)
     controls = [b for b in page.blocks.values() if isinstance(b, asked) and b.interactive is not False]
     assert [c.label for c in controls if not c.info] == []
+    pictures = [b for b in page.blocks.values() if isinstance(b, gr.Image) and b.interactive is not False]
+    assert len(pictures) == 2 and all("60 MB" in (p.placeholder or "") for p in pictures)
+    assert any(b.elem_id == "upload-hint" for b in page.blocks.values())

@@ -119,3 +119,11 @@ def test_bad_data_gets_one_sentence(arguments: tuple[str, ...], words: str) -> N
     with pytest.raises(WrapperError, match=words) as caught:
         app(list(arguments), standalone_mode=False)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_gets_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"preset": "tiny", "models": {}, "adapters": {}, "iou_threshold": 0.5, "data": []}')
+    (tmp_path / "report.md.tmp").symlink_to("/dev/full")
+    done = run("report", str(tmp_path))
+    assert done.returncode == 1 and "Make room" in done.stderr and "Traceback" not in done.stderr

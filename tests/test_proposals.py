@@ -174,7 +174,7 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_run(settings: Settings,
     finish(found, settings, out)
     read = read_candidates(out)
     assert [r.id for r in read.rows] == ["good.png", "bad.png"]
-    assert [id for id, _ in read.failed] == ["bad.png"]
+    assert [f.where for f in read.failed] == ["bad.png"]
     assert read.rows[1].merged(("florence2", "gdrec")) == []
 
 

@@ -1,6 +1,7 @@
 """The command line: python -m wrapper locate | compare | scenes | propose | train | adapter | evaluate | report | abstention |
 deploy."""
 
+import errno
 import inspect
 import json
 import sys
@@ -17,6 +18,8 @@ from wrapper.presets import PRESETS, Preset, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
 
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+"""Of the operating system's errors those that a person can mend: no room, or no right to write."""
 METHODS_HELP = (
     "May be given several times; the usual ones where not given. PROPOSERS (the first one's own answer), PROPOSERS+llm (zero-shot), "
     "PROPOSERS+llm:ADAPTER, PROPOSERS+oracle; such as florence2,gdrec+llm:ensemble."
@@ -183,6 +186,8 @@ def propose(
     if state.is_main_process:
         proposals.finish(found, settings, out)
         print(f"wrote {out}: candidates for {len(found.examples):,} examples")
+        if failed := proposals.read_candidates(out).failed:
+            print(datasets.summary(failed, "picture cannot be used, so without candidates:"))
 
 
 def _tell(data: datasets.Dataset) -> None:
@@ -322,9 +327,16 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of results, from 
 
 
 def main() -> None:
-    """Run the command line; a WrapperError is one line on stderr and exit status 1."""
+    """Run the command line; a WrapperError, or a full or locked disk, is one line on stderr and exit status 1."""
     try:
         app()
     except WrapperError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in PLACE:
+            raise
+        print(
+            f"error: {error.filename or 'A file'}: {error.strerror}. Make room or choose another place, and run it again.", file=sys.stderr
+        )
         sys.exit(1)

@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from wrapper.candidates import Box, Candidate
-from wrapper.datasets import Dataset, Example
+from wrapper.datasets import Dataset, Example, Skipped
 from wrapper.errors import DataError, ImageError
 from wrapper.pipeline import collect, merge
 from wrapper.presets import Preset
@@ -86,7 +86,7 @@ class Proposals:
     settings: Settings
     data: Mapping[str, Any]
     rows: list[Proposed]
-    failed: list[tuple[str, str]]
+    failed: list[Skipped]
     ms: Mapping[str, float]
 
 
@@ -291,7 +291,7 @@ def read_candidates(path: Path, expected: Settings | None = None) -> Proposals:
         data = _json(path, lines, number)
         rows.append(_proposed(path, number, data))
         if "failed" in data:
-            failed.append((rows[-1].id, str(data["failed"])))
+            failed.append(Skipped(rows[-1].id, str(data["failed"])))
     return Proposals(settings, head["data"], rows, failed, last["ms"])
 
 

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import gradio as gr
+import pandas as pd
 import pytest
 
 from wrapper.scenes.dataset import write
@@ -35,6 +36,33 @@ def test_progress_is_shown_and_what_is_done_is_kept(steps: list[tuple[object, ..
     assert "20 of 20, done" in str(steps[-1][0])
 
 
+def test_a_cancelled_run_says_how_far_it_came(steps: list[tuple[object, ...]]) -> None:
+    assert "8 of 20, cancelled" in benchmark.halted(results(steps[0])) and "s left" not in benchmark.halted(results(steps[0]))
+    assert "20 of 20, done" in benchmark.halted(results(steps[-1]))
+    assert "before the first answers" in benchmark.halted(None)
+
+
+def test_kinds_of_expressions_stand_in_a_table_with_intervals(steps: list[tuple[object, ...]]) -> None:
+    table, done = steps[-1][-2], results(steps[-1]).done
+    assert isinstance(table, pd.DataFrame)
+    assert set(table["Kind of expression"]) == {a.example.category for a in done}
+    for _, row in table.iterrows():
+        hits = [a.outcomes()[0].correct for a in done if a.example.category == row["Kind of expression"]]
+        assert row["GDrec alone"].startswith(f"{100 * sum(hits) / len(hits):.0f} (") and row["GDrec alone"].endswith(f"n {len(hits)}")
+
+
+def test_rows_of_an_upload_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
+    list(write("val", 3, 3, tmp_path / "data"))
+    with (tmp_path / "data" / "data.jsonl").open("a") as file:
+        file.write('{"image": "<b>none</b>.png", "expression": "the cup", "bbox": [1, 2, 3, 4]}\n')
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for file_ in (tmp_path / "data").iterdir():
+            archive.write(file_, file_.name)
+    *_, last = benchmark.live(str(tmp_path / "mine.zip"), 4, METHODS)
+    assert "left out 1 row:" in str(last[0]) and "<b>" not in str(last[0])
+    benchmark.forget(results(last))
+
+
 def test_cancelled_runs_still_give_files(steps: list[tuple[object, ...]]) -> None:
     table, record = (Path(f) for f in benchmark.files(results(steps[0])) or [])
     rows = list(csv.DictReader(table.open()))
@@ -62,7 +90,7 @@ def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
     *_, last = benchmark.live(str(tmp_path / "mine.zip"), 4, METHODS)
     found = results(last)
     assert len(found.done) == 4
-    assert found.data == "mine.zip, 4 expressions, 0 rows left out"
+    assert found.data == "mine.zip, 4 expressions"
     assert len(benchmark.gallery(found, "lowest margin")) == 4
     assert found.folder is not None and Path(found.folder).is_dir()
     benchmark.forget(found)

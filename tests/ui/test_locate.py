@@ -48,6 +48,20 @@ def test_results_arrive_stage_by_stage() -> None:
     assert not list(SCHEMA.iter_errors(last[5]))
 
 
+def test_a_question_asked_again_is_remembered_until_other_models_are_loaded() -> None:
+    path, expression, _ = locate.example(str(EXAMPLE)) or ("", "", "")
+    picture = common.opened(path)
+    first, again = (list(locate._stages(picture, expression, ["gdrec"], "auto")) for _ in range(2))
+    assert first == again, "with the same times"
+    models.load("tiny", tell=lambda part: None)
+    assert list(locate._stages(picture, expression, ["gdrec"], "auto"))[-1].timings_ms != first[-1].timings_ms
+
+
+def test_a_dropped_run_leaves_no_promise_on_the_page(session: answer.Session) -> None:
+    assert locate.dropped(None) == locate.HINT
+    assert locate.dropped(session) == gr.skip()
+
+
 def test_the_same_as_the_library(session: answer.Session) -> None:
     wrapper: Wrapper = models.now().wrapper
     direct = wrapper.locate(session.path, session.expression, session.proposers)

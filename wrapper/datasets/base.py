@@ -171,12 +171,12 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise DataError(f"its image {path} cannot be read") from error
 
 
-def summary(skipped: Sequence[Skipped], show: int = 10) -> str:
-    """What was left out, for people: the first rows with their reasons, and how many more."""
+def summary(skipped: Sequence[Skipped], what: str = "left out", show: int = 10) -> str:
+    """What was left out (or what else befell rows), for people: the first rows with their reasons, and how many more."""
     lines = [f"  {s.where}: {s.why}" for s in skipped[:show]]
     if len(skipped) > show:
         lines.append(f"  and {len(skipped) - show:,} more")
-    return "\n".join([f"left out {len(skipped):,} row{'s' if len(skipped) != 1 else ''}:", *lines])
+    return "\n".join([f"{what} {len(skipped):,} row{'s' if len(skipped) != 1 else ''}:", *lines])
 
 
 def counted(items: Sequence[str]) -> str:

@@ -79,6 +79,8 @@ def _one(name: str, plan: Plan, settings: Settings, proposers: Mapping[str, Prop
     if data.skipped:
         print(datasets.summary(data.skipped))
     found = _candidates(name, data, plan, settings, proposers)
+    if found.failed:
+        print(datasets.summary(found.failed, "picture cannot be used, so counted as wrong:"))
     methods = []
     for method in plan.methods:
         selector = chosen.get(method) or Oracle([row.truth for row in found.rows])

@@ -1,11 +1,12 @@
 """The Benchmark tab: methods over many expressions, with what was measured beforehand shown at once."""
 
 import csv
+import html
 import io
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import Image
 from wrapper import datasets
 from wrapper.candidates import IOU_THRESHOLD, is_correct
 from wrapper.datasets import Example
-from wrapper.datasets.archive import read_zip
+from wrapper.datasets.archive import MAX_BYTES, MAX_FILES, read_zip
 from wrapper.draw import annotate
 from wrapper.errors import DataError
 from wrapper.evaluation.compare import EVERY
@@ -32,6 +33,7 @@ from wrapper.ui.compare import LABELS
 
 BUNDLED = TINY / "results.json"
 MOST = 500
+KIND = "Kind of expression"
 HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
 ORDERS = ["most disagreement", "lowest margin"]
 SHOWN = 12
@@ -40,9 +42,11 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Results:
-    """What is done so far, with the names of the methods in order. folder: where an uploaded data set is unpacked."""
+    """What is done so far of `asked` expressions, with the names of the methods in order. folder: where an uploaded data set
+    is unpacked."""
 
     data: str
+    asked: int
     folder: str | None
     methods: tuple[str, ...]
     done: tuple[Answer, ...]
@@ -71,23 +75,26 @@ def live(
         parsed, folder = [Method.parse(m) for m in methods], str(common.scratch()) if path else None
         data = read_zip(Path(path), Path(folder)) if path and folder else datasets.read(f"refscenes:test:{int(n)}:{int(seed)}")
         examples = data.examples[: int(n)]
-        name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions, {len(data.skipped)} rows left out"
+        name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions"
+        left_out = datasets.summary(data.skipped) if data.skipped else ""
         done: list[Answer] = []
         began = time.monotonic()
         for part in _answers(examples, methods, adapter):
             done += part
             left = (time.monotonic() - began) / len(done) * (len(examples) - len(done))
             found = figures(done, parsed)
-            results = Results(name, folder, tuple(methods), tuple(done))
+            results = Results(name, len(examples), folder, tuple(methods), tuple(done))
             if len(done) == len(part):  # only now does the page let go of what it showed
                 forget(before)
-            yield progress(len(done), len(examples), left, name), _table(found), _bars(found), _kinds(found), results
+            ahead = f"about {left:.0f} s left" if len(done) < len(examples) else "done"
+            kinds = {_name(m): f.plain()["categories"] for m, f in found.items()}
+            yield progress(results, ahead, left_out), _table(found), _bars(found), _kinds(found), by_kind_table(kinds), results
 
 
 def benchmark(path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1) -> Iterator[tuple[Any, ...]]:
     """P@1 of methods over many expressions.
 
-    Gives progress, a table, P@1 by method, P@1 by kind of expression; again and again until all is done.
+    Gives progress, a table, P@1 by method, P@1 by kind of expression, that as a table; again and again until all is done.
 
     Args:
         path: A zip file with pictures and one .jsonl file (rows of image, expression, bbox); nothing for RefScenes test.
@@ -108,10 +115,19 @@ def forget(results: Results | None) -> None:
         shutil.rmtree(results.folder, ignore_errors=True)
 
 
-def progress(done: int, total: int, left: float, name: str) -> str:
-    """How far it is, as HTML."""
-    words = f"{name}: {done} of {total}" + (f", about {left:.0f} s left" if done < total else ", done")
-    return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>'
+def progress(results: Results, ahead: str, left_out: str = "") -> str:
+    """How far it is, as HTML. ahead: what comes, in words; left_out: which rows of an upload were not used, and why."""
+    done, total = len(results.done), results.asked
+    words = html.escape(f"{results.data}: {done} of {total}, {ahead}")
+    notes = f'<pre style="white-space:pre-wrap">{html.escape(left_out)}</pre>' if left_out else ""
+    return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>{notes}'
+
+
+def halted(results: Results | None) -> str:
+    """What the page says after Cancel."""
+    if results is None:
+        return "<label>Cancelled before the first answers. Press Run to start again.</label>"
+    return progress(results, "cancelled; the figures are of these" if len(results.done) < results.asked else "done")
 
 
 def _name(method: Method | str) -> str:
@@ -139,6 +155,17 @@ def _kinds(found: Any) -> pd.DataFrame:
         for m, f in found.items() for c, s in f.categories.items()
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["Kind of expression", "P@1, %", "Method"])
+
+
+def by_kind_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
+    """P@1 in per cent with its 95 % interval, a row a kind of expression, a column a method; from shares by method and kind."""
+    kinds = sorted({kind for shares in found.values() for kind in shares})
+    rows = [{KIND: kind} | {m: _share(shares[kind]) for m, shares in found.items() if kind in shares} for kind in kinds]
+    return pd.DataFrame(rows, columns=[KIND, *found])
+
+
+def _share(share: Mapping[str, float]) -> str:
+    return f"{100 * share['value']:.0f} ({100 * share['low']:.0f}-{100 * share['high']:.0f}), n {share['n']:.0f}"
 
 
 def gallery(results: Results | None, order: str) -> list[tuple[Image.Image, str]]:
@@ -226,10 +253,14 @@ def _build_bundled(results: dict[str, Any]) -> None:
     for data in record[::-1]:
         with gr.Accordion(data["name"], open=data is record[-1]):
             gr.Dataframe(bundled_rows(data), headers=HEADERS, interactive=False, wrap=True, label=data["name"])
+            kinds = {e["label"]: e["figures"]["categories"] for e in data["methods"]}
+            gr.Dataframe(by_kind_table(kinds), interactive=False, wrap=True, label="P@1 by kind of expression, %, with 95 % intervals")
     if results["adapters"]:
         gr.LinePlot(
             curves(results), x="Rows seen", y="P@1, %", color="Adapter", title="Fine-tuning: P@1 on validation candidates", height=300
         )
+        with gr.Accordion("The learning curves as a table", open=False):
+            gr.Dataframe(curves(results), interactive=False, label="P@1 on validation candidates by rows seen")
 
 
 def build() -> None:
@@ -248,8 +279,11 @@ def build() -> None:
         with gr.Column(scale=4, min_width=300):
             adapter = gr.Dropdown(common.adapter_choices(), value=AUTO, label="LLM adapter", info="For methods with an LLM.")
             seed = gr.Number(1, precision=0, minimum=0, label="Seed", info="Another seed draws other scenes.")
-            upload = gr.File(
-                label="Your own data: zip of pictures and one .jsonl (image, expression, bbox)", file_types=[".zip"], height=120
+            upload = gr.File(label="Your own data, as a zip file", file_types=[".zip"], height=120)
+            gr.Markdown(
+                "Pictures and one .jsonl file, a row an expression: image, expression, bbox (x1, y1, x2, y2 in pixels). At most "
+                f"{common.MAX_UPLOAD} to upload, {MAX_BYTES // 10**6} MB unpacked and {MAX_FILES:,} files.",
+                elem_id="upload-hint",
             )
     with gr.Row():
         button = gr.Button("Run", variant="primary", scale=2)
@@ -261,16 +295,23 @@ def build() -> None:
         by_kind = gr.ScatterPlot(
             x="Kind of expression", y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[0, 100]
         )
-    order = gr.Radio(ORDERS, value=ORDERS[0], label="Examples with", info="The last method with an LLM is drawn.")
+    with gr.Accordion("P@1 by kind of expression as a table", open=False):
+        kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
+    order = gr.Radio(
+        ORDERS,
+        value=ORDERS[0],
+        label="Examples with",
+        info="The last method with an LLM is drawn. Margins are of uncalibrated probabilities.",
+    )
     pictures = gr.Gallery(label="Examples worth a look", columns=4, object_fit="contain", height=640, format="png")
     results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind]
+    asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
     run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
-    stopped = cancel.click(gallery, [state, order], [pictures], cancels=[run], **private)
-    stopped.then(files, [state], [results_files], **private)
+    stopped = cancel.click(halted, [state], [bar], cancels=[run], **private)
+    stopped.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
     order.input(gallery, [state, order], [pictures], **private)

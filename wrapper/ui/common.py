@@ -26,6 +26,9 @@ ADAPTERS = {
     "florence2": "Florence-2's",
     "ensemble": "the ensemble's",
 }
+MAX_UPLOAD = "60 MB"
+"""Of a file, as Gradio reads it."""
+PICTURE_HINT = f"# Drop, paste or choose a picture\nJPEG, PNG, WebP, GIF, BMP or TIFF, at most {MAX_UPLOAD}"
 SHOWN_SIDE = 1600
 """Longest side, in pixels, of a picture on the page; downloads are full-size."""
 SCENE_PREFIX = "refscenes-"

@@ -16,7 +16,7 @@ from wrapper.pipeline import AUTO
 from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import explain, trace
 from wrapper.ui import common, models
-from wrapper.ui.locate import Tab
+from wrapper.ui.locate import SECONDS_A_STEP, Tab
 from wrapper.ui.picture import unopened
 
 METHODS = [Method.parse(text) for text in comparing.EVERY]
@@ -24,7 +24,7 @@ LABELS = {
     "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
     "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Both + LLM",
 }  # fmt: skip
-HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
+HEADERS = ["Method", "Pick", "LLM probability (uncalibrated)", "IoU with the true box", "How it came about", "ms"]
 SLIDER = ("florence2", "florence2,gdrec+llm")
 
 
@@ -37,7 +37,12 @@ class Shown:
     truth: Box | None
 
 
-@spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
+def seconds(picture: Image.Image, expression: str, adapter: str) -> int:
+    """How long a GPU is asked for, at most: two models' looks and the LLM's choices, as `locate.SECONDS_A_STEP` has it."""
+    return 3 * SECONDS_A_STEP
+
+
+@spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _compare(picture: Image.Image, expression: str, adapter: str) -> list[comparing.Compared]:
     return comparing.compare(models.now().wrapper, [picture], [expression], METHODS, adapter)[0]
 
@@ -126,7 +131,11 @@ def build(tab: gr.Tab, other: Tab) -> None:
     state = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300))
+            picture = unopened(
+                gr.Image(
+                    label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300, placeholder=common.PICTURE_HINT
+                )
+            )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,

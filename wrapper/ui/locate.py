@@ -33,18 +33,35 @@ HINT = "Choose an example or upload a picture, then press **Locate**."
 Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Session | None]
 
 
-@spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
+SECONDS_A_STEP = 8
+"""Seconds a GPU is asked for each model's look at a picture or for one batch of the LLM; a guess for full-size models."""
+REMEMBERED = 64
+"""Questions whose answers are remembered, so that an example asked again costs no GPU time."""
+
+
+def seconds(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> int:
+    """How long a GPU is asked for, at most, to answer a question."""
+    return (len(proposers) + 1) * SECONDS_A_STEP
+
+
+def question(given: dict[str, Any]) -> tuple[Any, ...]:
+    """What an answer depends on: what was asked, and the models that are loaded."""
+    return given, id(models.now())
+
+
+@gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]
+@spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> Iterator[Stage]:
     yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
 
 
-@spaces.GPU(duration=15)  # type: ignore[untyped-decorator]
+@spaces.GPU(duration=SECONDS_A_STEP)  # type: ignore[untyped-decorator]
 def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
     wrapper = models.now().wrapper
     return wrapper.choose(candidates, expression, size, wrapper.selector_for(proposers, adapter))
 
 
-@spaces.GPU(duration=30)  # type: ignore[untyped-decorator]
+@spaces.GPU(duration=2 * SECONDS_A_STEP)  # type: ignore[untyped-decorator]
 def _shuffled(session: Session) -> Agreement:
     s, wrapper = session, models.now().wrapper
     selector = wrapper.selector_for(s.proposers, s.adapter)
@@ -258,6 +275,11 @@ def downloads(session: Session | None) -> list[str] | None:
     return [str(folder / name) for name in ("annotated.png", *texts)]
 
 
+def dropped(session: Session | None) -> Any:
+    """What the page says when the question changes: an answer that is there stays, a run that is not done is dropped."""
+    return HINT if session is None else gr.skip()
+
+
 def _have(session: Session | None) -> Session:
     if session is None:
         raise DataError("There is no answer yet. Press Locate first.")
@@ -297,7 +319,11 @@ def build(page: gr.Blocks) -> Tab:
     remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = unopened(gr.Image(label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340))
+            picture = unopened(
+                gr.Image(
+                    label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340, placeholder=common.PICTURE_HINT
+                )
+            )  # fmt: skip
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
                 info="Words that mean exactly one object.", lines=1, max_lines=3,
@@ -402,12 +428,14 @@ def build(page: gr.Blocks) -> Tab:
     check.click(shuffle, [session], [checked], **private)
     stale = [run]
     cancel.click(lambda: "### Cancelled\nPress **Locate** to ask again.", None, [words], cancels=stale, queue=False, **private)
-    gr.on([picture.change, expression.change], None, cancels=stale, **private)
+    dropping = [picture.change, expression.change, proposers.input, adapter.input, truth.input]
+    gr.on(dropping, dropped, [session], [words], cancels=stale, queue=False, **private)
     drawn = scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private)
     asked_of_scene = drawn.then(live, asked, outputs, concurrency_limit=1, **private)
     asked_of_scene.then(downloads, [session], [files], **private)
     # What the scene itself writes into the inputs is no `input`, so that it does not drop its own question
-    gr.on([picture.input, expression.input, button.click, cancel.click], None, cancels=[asked_of_scene], **private)
+    other = [picture.input, expression.input, proposers.input, adapter.input, truth.input, button.click, cancel.click]
+    gr.on(other, None, cancels=[asked_of_scene], **private)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **private,

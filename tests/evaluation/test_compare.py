@@ -12,9 +12,10 @@ from wrapper.scenes.dataset import Scene
 METHODS = [Method.parse(text) for text in EVERY]
 
 
-def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+@pytest.mark.parametrize("adapter", ["zero-shot", "auto"])
+def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: list[Scene], adapter: str) -> None:
     picture, text = val_scenes[2].picture(), val_scenes[2].expression.text
-    [_, found] = compare(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], METHODS, "zero-shot")
+    [_, found] = compare(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], METHODS, adapter)
     rows = {str(r.method): r.selection for r in found}
     assert list(rows) == list(EVERY)
     for name in ("gd", "gdrec", "florence2"):
@@ -22,7 +23,7 @@ def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: lis
         assert [c.label for c in rows[name].candidates] == [c.label for c in candidates]
         assert np.allclose([c.box for c in rows[name].candidates], [c.box for c in candidates], atol=0.1)
         assert rows[name].index == (0 if candidates else None)
-        asked = wrapper.choose(candidates, text, picture.size, wrapper.selector)
+        asked = wrapper.choose(candidates, text, picture.size, wrapper.selector_for([name], adapter))
         assert rows[f"{name}+llm"].index == asked.index
         assert np.allclose(rows[f"{name}+llm"].probabilities, asked.probabilities, atol=1e-3)
     assert set(rows["gdrec"].timings_ms) == {"gdrec"}

@@ -10,7 +10,7 @@ from wrapper.pipeline import Wrapper
 from wrapper.prompt import render
 from wrapper.scenes.dataset import Scene, scenes
 from wrapper.selectors.base import FirstCandidate
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.llama import LlamaSelector, score
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,25 @@ def test_scores_equal_those_of_reading_each_answer_alone(llama: LlamaSelector, v
     chosen = val_scenes[:3]
     prompts = [llama.encode(render(perfect(s), s.expression.text, llama.template, size(s))) for s in chosen]
     counts = [len(s.layout.objects) for s in chosen]
-    for ids, count, together in zip(prompts, counts, llama.score(prompts, counts), strict=True):
+    for ids, count, together in zip(prompts, counts, score([llama] * 3, prompts, counts), strict=True):
         for i in range(count):
             answer = llama.answer(i)
             with torch.inference_mode(), llama.llm.using(llama.adapter) as model:
                 logs = model(torch.tensor([[*ids, *answer]])).logits[0].log_softmax(-1)
             alone = sum(float(logs[len(ids) - 1 + k, token]) for k, token in enumerate(answer))
             assert alone == pytest.approx(float(together[i]), abs=1e-3)
+
+
+def test_rows_of_one_batch_use_an_adapter_each(wrapper: Wrapper, llama: LlamaSelector, val_scenes: list[Scene]) -> None:
+    selectors = [llama, *(s for s in wrapper.adapted.values() if isinstance(s, LlamaSelector))]
+    assert len(selectors) == 4
+    scene = val_scenes[0]
+    ids, count = llama.encode(render(perfect(scene), scene.expression.text, llama.template, size(scene))), len(scene.layout.objects)
+    alone = [score([s], [ids], [count])[0] for s in selectors]
+    together = score(selectors, [ids] * 4, [count] * 4)
+    for one, other in zip(alone, together, strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+    assert not torch.allclose(alone[0], alone[1], atol=1e-2)
 
 
 def test_answers_end_the_turn(llama: LlamaSelector) -> None:

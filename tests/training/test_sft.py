@@ -18,7 +18,7 @@ from wrapper.errors import DataError, ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import PRESETS
 from wrapper.proposals import Proposals, Settings, Share, finish, propose, read_candidates
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.llama import LlamaSelector, score
 from wrapper.training import sft
 from wrapper.training.settings import PAPER, PROJECTIONS, TINY, TrainSettings, settings_of
 
@@ -100,12 +100,12 @@ def test_an_adapter_folder_is_whole_and_serves(run: Callable[..., sft.Run], wrap
 
     plain = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
     prompt = [plain.encode("Which? 0 or 1")]
-    before = plain.score(prompt, [3])[0]
+    before = score([plain], prompt, [3])[0]
     tuned = plain.with_adapter(str(one.out))
     again = plain.with_adapter(str(one.out))
-    assert not torch.allclose(tuned.score(prompt, [3])[0], before)
-    assert torch.equal(plain.score(prompt, [3])[0], before), "without an adapter the model is what it was"
-    assert torch.equal(again.score(prompt, [3])[0], tuned.score(prompt, [3])[0])
+    assert not torch.allclose(score([tuned], prompt, [3])[0], before)
+    assert torch.equal(score([plain], prompt, [3])[0], before), "without an adapter the model is what it was"
+    assert torch.equal(score([again], prompt, [3])[0], score([tuned], prompt, [3])[0])
     rows = one.train.rows[:8]
     assert sft.accuracy(tuned, rows, ("gdrec",)) == pytest.approx(record["curve"][-1]["p_at_1"])
 

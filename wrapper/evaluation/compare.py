@@ -1,7 +1,7 @@
 """Pictures and expressions through several methods, side by side.
 
 Every vision-language model runs once, whatever number of methods reads its candidates; the LLM runs once, batched, for
-all methods that share an adapter.
+all methods together, each with its own adapter.
 """
 
 import time
@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from wrapper.candidates import IOU_THRESHOLD, Selection, iou
+from wrapper.candidates import IOU_THRESHOLD, Candidate, Selection, iou
 from wrapper.evaluation.methods import Method
 from wrapper.pipeline import AUTO, Wrapper, collect, merge
-from wrapper.selectors.base import FirstCandidate, Selector
+from wrapper.selectors.base import FirstCandidate, Selector, Size
+from wrapper.selectors.llama import LlamaSelector, select_together
 from wrapper.subject import check_expression
 
 EVERY = ("gd", "gdrec", "florence2", "gd+llm", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm")
@@ -39,24 +40,35 @@ def compare(
     names = list(dict.fromkeys(p for m in methods for p in m.proposers))
     found = collect([wrapper.proposer(name) for name in names], images, texts)
     chosen: dict[Method, list[Selection]] = {}
-    for selector, group in _by_selector(wrapper, methods, adapter):
+    for group in _together(wrapper, methods, adapter):
         lists = [merge(rows) for m in group for rows in zip(*(found.by_proposer[p] for p in m.proposers), strict=True)]
         began = time.perf_counter()
-        selections = selector.select(lists, texts * len(group), sizes * len(group))
+        selections = _select([s for s in group.values() for _ in texts], lists, texts * len(group), sizes * len(group))
         ms = 1000 * (time.perf_counter() - began) / max(1, len(lists))
-        for i, m in enumerate(group):
+        for i, (m, selector) in enumerate(group.items()):
             timings = {p: found.timings_ms[p] for p in m.proposers} | ({} if m.how == "alone" else {selector.name: ms})
             chosen[m] = [replace(s, timings_ms=timings) for s in selections[i * len(texts) : (i + 1) * len(texts)]]
     return [[Compared(m, chosen[m][i]) for m in methods] for i in range(len(texts))]
 
 
-def _by_selector(wrapper: Wrapper, methods: Sequence[Method], adapter: str) -> list[tuple[Selector, list[Method]]]:
-    groups: dict[int, tuple[Selector, list[Method]]] = {}
+def _together(wrapper: Wrapper, methods: Sequence[Method], adapter: str) -> list[dict[Method, Selector]]:
+    """Methods with their selectors, those that share an LLM together."""
+    groups: dict[int, dict[Method, Selector]] = {}
     alone = FirstCandidate()
     for m in methods:
         selector = alone if m.how == "alone" else wrapper.selector_for(m.proposers, m.adapter or adapter)
-        groups.setdefault(id(selector), (selector, []))[1].append(m)
+        shared = selector.llm if isinstance(selector, LlamaSelector) else selector
+        groups.setdefault(id(shared), {})[m] = selector
     return list(groups.values())
+
+
+def _select(
+    selectors: Sequence[Selector], lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
+) -> list[Selection]:
+    llamas = [s for s in selectors if isinstance(s, LlamaSelector)]
+    if len(llamas) == len(selectors):
+        return select_together(llamas, lists, expressions, sizes)
+    return selectors[0].select(lists, expressions, sizes)
 
 
 def agreement(rows: Sequence[Compared]) -> list[list[float | None]]:

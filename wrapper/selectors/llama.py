@@ -68,6 +68,14 @@ class Llm:
                 self.model.set_adapter(adapter)
                 yield self.model
 
+    def run(self, adapters: Sequence[str | None], **inputs: Any) -> Any:
+        """One forward pass over a batch whose rows use an adapter each, or none (PEFT's mixed batches)."""
+        if len(set(adapters)) == 1:
+            with self.using(adapters[0]) as model:
+                return model(**inputs)
+        with self._lock:
+            return self.model(**inputs, adapter_names=[a or "__base__" for a in adapters])
+
 
 @dataclass(frozen=True)
 class LlamaSelector:
@@ -122,27 +130,7 @@ class LlamaSelector:
 
     def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
         """The most probable candidate of each list. The LLM is not asked about lists of none or one."""
-        done = [without_asking(candidates) for candidates in lists]
-        prompts: dict[int, tuple[str, list[int]]] = {}
-        for i, candidates in enumerate(lists):
-            if len(candidates) < 2:
-                continue
-            text = render(candidates, expressions[i], self.template, sizes[i])
-            ids = self.encode(text)
-            if len(ids) > self.max_tokens:
-                done[i] = Selection(tuple(candidates), 0, (), Reason.FALLBACK_TOO_LONG, text)
-            else:
-                prompts[i] = text, ids
-        order = sorted(prompts, key=lambda i: len(prompts[i][1]))  # prompts of like length waste little padding
-        for start in range(0, len(order), self.batch):
-            part = order[start : start + self.batch]
-            scores = self.score([prompts[i][1] for i in part], [len(lists[i]) for i in part])
-            for i, logs in zip(part, scores, strict=True):
-                probabilities = logs.softmax(0)
-                done[i] = Selection(
-                    tuple(lists[i]), int(probabilities.argmax()), tuple(probabilities.tolist()), Reason.CHOSEN, prompts[i][0]
-                )
-        return done
+        return select_together([self] * len(lists), lists, expressions, sizes)
 
     def messages(self, prompt: str) -> list[dict[str, str]]:
         """The chat that carries a prompt."""
@@ -167,28 +155,61 @@ class LlamaSelector:
             self._answers[index] = tail[:end]
         return self._answers[index]
 
-    @torch.inference_mode()
-    def score(self, prompts: Sequence[Sequence[int]], counts: Sequence[int]) -> list[Tensor]:
-        """Log-probabilities of the indices 0..count-1 after each prompt (token ids), (count,) each, float32."""
-        packs = [_Pack.of(ids, [self.answer(i) for i in range(n)]) for ids, n in zip(prompts, counts, strict=True)]
-        before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
-        after = max(len(p.ids) - p.prompt for p in packs)
-        device, dtype = self.llm.model.device, _dtype(self.llm.model)
-        ids = torch.zeros(len(packs), before + after, dtype=torch.long)
-        positions = torch.zeros_like(ids)
-        seen = torch.eye(before + after, dtype=torch.bool).repeat(len(packs), 1, 1)
-        for row, pack in enumerate(packs):
-            start, end = before - pack.prompt, before - pack.prompt + len(pack.ids)
-            ids[row, start:end] = torch.tensor(pack.ids)
-            positions[row, start:end] = torch.tensor(pack.positions)
-            seen[row, start:end, start:end] = pack.visible()
-        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-        with self.llm.using(self.adapter) as model:
-            logits = model(
-                input_ids=ids.to(device), position_ids=positions.to(device), attention_mask=mask[:, None].to(device),
-                logits_to_keep=after + 1, use_cache=False,
-            ).logits  # fmt: skip
-        return [pack.totals(logs) for pack, logs in zip(packs, logits.float().log_softmax(-1).cpu(), strict=True)]
+
+def select_together(
+    selectors: Sequence[LlamaSelector], lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
+) -> list[Selection]:
+    """As `LlamaSelector.select`, with a selector a list. They share one LLM, which reads all prompts, whatever their adapters, in
+    the same batches."""
+    done = [without_asking(candidates) for candidates in lists]
+    prompts: dict[int, tuple[str, list[int]]] = {}
+    for i, (selector, candidates) in enumerate(zip(selectors, lists, strict=True)):
+        if len(candidates) < 2:
+            continue
+        text = render(candidates, expressions[i], selector.template, sizes[i])
+        ids = selector.encode(text)
+        if len(ids) > selector.max_tokens:
+            done[i] = Selection(tuple(candidates), 0, (), Reason.FALLBACK_TOO_LONG, text)
+        else:
+            prompts[i] = text, ids
+    order = sorted(prompts, key=lambda i: len(prompts[i][1]))  # prompts of like length waste little padding
+    size = min((s.batch for s in selectors), default=1)
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        scores = score([selectors[i] for i in part], [prompts[i][1] for i in part], [len(lists[i]) for i in part])
+        for i, logs in zip(part, scores, strict=True):
+            probabilities = logs.softmax(0)
+            done[i] = Selection(tuple(lists[i]), int(probabilities.argmax()), tuple(probabilities.tolist()), Reason.CHOSEN, prompts[i][0])
+    return done
+
+
+@torch.inference_mode()
+def score(selectors: Sequence[LlamaSelector], prompts: Sequence[Sequence[int]], counts: Sequence[int]) -> list[Tensor]:
+    """Log-probabilities of the indices 0..count-1 after each prompt (token ids), (count,) each, float32."""
+    rows = zip(selectors, prompts, counts, strict=True)
+    packs = [_Pack.of(ids, [selector.answer(i) for i in range(n)]) for selector, ids, n in rows]
+    before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
+    after = max(len(p.ids) - p.prompt for p in packs)
+    llm = selectors[0].llm
+    device, dtype = llm.model.device, _dtype(llm.model)
+    ids = torch.zeros(len(packs), before + after, dtype=torch.long)
+    positions = torch.zeros_like(ids)
+    seen = torch.eye(before + after, dtype=torch.bool).repeat(len(packs), 1, 1)
+    for row, pack in enumerate(packs):
+        start, end = before - pack.prompt, before - pack.prompt + len(pack.ids)
+        ids[row, start:end] = torch.tensor(pack.ids)
+        positions[row, start:end] = torch.tensor(pack.positions)
+        seen[row, start:end, start:end] = pack.visible()
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+    logits = llm.run(
+        [s.adapter for s in selectors],
+        input_ids=ids.to(device),
+        position_ids=positions.to(device),
+        attention_mask=mask[:, None].to(device),
+        logits_to_keep=after + 1,
+        use_cache=False,
+    ).logits
+    return [pack.totals(logs) for pack, logs in zip(packs, logits.float().log_softmax(-1).cpu(), strict=True)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from wrapper.selectors.llama import LlamaSelector
 from wrapper.trace import explain
 from wrapper.ui import common, models
 
-HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability (uncalibrated)", "Box (x1, y1, x2, y2)"]
+HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ BUNDLED = TINY / "results.json"
 MOST = 500
 KIND = "Kind of expression"
 HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
+WIDTHS: list[str | int] = ["19%", "8%", "12%", "14%", "8%", "9%", "15%", "15%"]
 ORDERS = ["most disagreement", "lowest margin"]
 SHOWN = 12
 BATCH = 8
@@ -252,7 +253,7 @@ def _build_bundled(results: dict[str, Any]) -> None:
     )
     for data in record[::-1]:
         with gr.Accordion(data["name"], open=data is record[-1]):
-            gr.Dataframe(bundled_rows(data), headers=HEADERS, interactive=False, wrap=True, label=data["name"])
+            gr.Dataframe(bundled_rows(data), headers=HEADERS, interactive=False, wrap=True, label=data["name"], column_widths=WIDTHS)
             kinds = {e["label"]: e["figures"]["categories"] for e in data["methods"]}
             gr.Dataframe(by_kind_table(kinds), interactive=False, wrap=True, label="P@1 by kind of expression, %, with 95 % intervals")
     if results["adapters"]:
@@ -289,7 +290,7 @@ def build() -> None:
         button = gr.Button("Run", variant="primary", scale=2)
         cancel = gr.Button("Cancel, keep what is done", scale=1)
     bar = gr.HTML("", elem_id="progress")
-    rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures")
+    rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
     with gr.Row():
         by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[0, 100])
         by_kind = gr.ScatterPlot(

@@ -24,7 +24,7 @@ LABELS = {
     "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
     "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Both + LLM",
 }  # fmt: skip
-HEADERS = ["Method", "Pick", "LLM probability (uncalibrated)", "IoU with the true box", "How it came about", "ms"]
+HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
 SLIDER = ("florence2", "florence2,gdrec+llm")
 
 
@@ -158,7 +158,7 @@ def build(tab: gr.Tab, other: Tab) -> None:
                 cancel = gr.Button("Cancel", scale=1)
             words = gr.Markdown("Seven methods answer the same question. What stands in the Locate tab is taken over.", elem_id="agreement")
     pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height=640, format="png", elem_id="sides")
-    rows = gr.Dataframe(headers=HEADERS, label="What each method answers", interactive=False, wrap=True)
+    rows = gr.Dataframe(headers=HEADERS, label="What each method answers (probabilities are uncalibrated)", interactive=False, wrap=True)
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row():
             choices = [(LABELS[name], name) for name in comparing.EVERY]

@@ -27,6 +27,7 @@ from wrapper.ui.picture import unopened
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
 SELECT, TRUTH, ADD = "picks out a candidate", "marks the true box (two corners)", "adds a candidate (two corners)"
 ORDERS = 10
+WIDTHS: list[str | int] = ["8%", "17%", "25%", "11%", "17%", "22%"]
 HINT = "Choose an example or upload a picture, then press **Locate**."
 
 
@@ -374,7 +375,12 @@ def build(page: gr.Blocks) -> Tab:
                 elem_id="does",
             )
             rows = gr.Dataframe(
-                headers=HEADERS, label="Candidates (press a row to see its box)", interactive=False, wrap=True, elem_id="rows"
+                headers=HEADERS,
+                label="Candidates (press a row to see its box; probabilities are uncalibrated)",
+                interactive=False,
+                wrap=True,
+                elem_id="rows",
+                column_widths=WIDTHS,
             )
             with gr.Accordion("What the LLM read", open=False):
                 about = gr.Markdown(elem_id="remarks")

@@ -143,7 +143,22 @@ def test_a_benchmark_can_be_cancelled_and_keeps_what_is_done(visit: Any) -> None
     page.locator("#progress", has_text=" of 400, about").wait_for()
     page.get_by_role("button", name="Cancel, keep what is done").click()
     page.locator("a[download]").nth(1).wait_for()
-    assert "done" not in page.locator("#progress").inner_text().split(",")[-1]
+    page.locator("#progress", has_text=" of 400, cancelled; the figures are of these").wait_for()
+    page.get_by_role("button", name="P@1 by kind of expression as a table").click()
+    page.locator("#kinds", has_text="GDrec alone").wait_for()
+
+
+def test_changing_the_models_drops_a_run_that_is_not_done(visit: Any) -> None:
+    page = visit()
+    upload(page)
+    page.locator("button", has_text="Settings").first.click()
+    page.get_by_label("Florence-2", exact=True).wait_for()
+    page.get_by_role("button", name="Locate", exact=True).click()
+    page.get_by_label("Florence-2", exact=True).uncheck()
+    page.wait_for_timeout(3 * SECONDS)
+    assert "…" not in page.locator("#answer").inner_text()
+    assert located(page).is_visible()
+    assert "Florence-2" not in page.locator("#rows").inner_text()
 
 
 @pytest.mark.parametrize("tab", ["Locate", "Compare", "Benchmark"])

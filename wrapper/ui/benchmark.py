@@ -44,11 +44,12 @@ BATCH = 8
 @dataclass(frozen=True)
 class Results:
     """What is done so far of `asked` expressions, with the names of the methods in order. folder: where an uploaded data set
-    is unpacked."""
+    is unpacked; left_out: which of its rows were not used, and why."""
 
     data: str
     asked: int
     folder: str | None
+    left_out: str
     methods: tuple[str, ...]
     done: tuple[Answer, ...]
 
@@ -84,12 +85,12 @@ def live(
             done += part
             left = (time.monotonic() - began) / len(done) * (len(examples) - len(done))
             found = figures(done, parsed)
-            results = Results(name, len(examples), folder, tuple(methods), tuple(done))
+            results = Results(name, len(examples), folder, left_out, tuple(methods), tuple(done))
             if len(done) == len(part):  # only now does the page let go of what it showed
                 forget(before)
             ahead = f"about {left:.0f} s left" if len(done) < len(examples) else "done"
             kinds = {_name(m): f.plain()["categories"] for m, f in found.items()}
-            yield progress(results, ahead, left_out), _table(found), _bars(found), _kinds(found), by_kind_table(kinds), results
+            yield progress(results, ahead), _table(found), _bars(found), _kinds(found), by_kind_table(kinds), results
 
 
 def benchmark(path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1) -> Iterator[tuple[Any, ...]]:
@@ -116,11 +117,11 @@ def forget(results: Results | None) -> None:
         shutil.rmtree(results.folder, ignore_errors=True)
 
 
-def progress(results: Results, ahead: str, left_out: str = "") -> str:
-    """How far it is, as HTML. ahead: what comes, in words; left_out: which rows of an upload were not used, and why."""
+def progress(results: Results, ahead: str) -> str:
+    """How far it is, as HTML. ahead: what comes, in words."""
     done, total = len(results.done), results.asked
     words = html.escape(f"{results.data}: {done} of {total}, {ahead}")
-    notes = f'<pre style="white-space:pre-wrap">{html.escape(left_out)}</pre>' if left_out else ""
+    notes = f'<pre style="white-space:pre-wrap">{html.escape(results.left_out)}</pre>' if results.left_out else ""
     return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>{notes}'
 
 
@@ -152,10 +153,10 @@ def _bars(found: Any) -> pd.DataFrame:
 
 def _kinds(found: Any) -> pd.DataFrame:
     rows = [
-        {"Kind of expression": c, "P@1, %": round(100 * s.value, 1), "Method": _name(m)}
+        {KIND: c, "P@1, %": round(100 * s.value, 1), "Method": _name(m)}
         for m, f in found.items() for c, s in f.categories.items()
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["Kind of expression", "P@1, %", "Method"])
+    return pd.DataFrame(rows, columns=[KIND, "P@1, %", "Method"])
 
 
 def by_kind_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
@@ -293,9 +294,7 @@ def build() -> None:
     rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
     with gr.Row():
         by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[0, 100])
-        by_kind = gr.ScatterPlot(
-            x="Kind of expression", y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[0, 100]
-        )
+        by_kind = gr.ScatterPlot(x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[0, 100])
     with gr.Accordion("P@1 by kind of expression as a table", open=False):
         kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
     order = gr.Radio(

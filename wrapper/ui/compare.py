@@ -25,6 +25,8 @@ LABELS = {
     "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Both + LLM",
 }  # fmt: skip
 HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
+WIDTHS: list[str | int] = [140, 250, 120, 120, 250, 330]
+"""Of the table's columns, in pixels, as in the other tabs."""
 SLIDER = ("florence2", "florence2,gdrec+llm")
 
 
@@ -158,7 +160,13 @@ def build(tab: gr.Tab, other: Tab) -> None:
                 cancel = gr.Button("Cancel", scale=1)
             words = gr.Markdown("Seven methods answer the same question. What stands in the Locate tab is taken over.", elem_id="agreement")
     pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height=640, format="png", elem_id="sides")
-    rows = gr.Dataframe(headers=HEADERS, label="What each method answers (probabilities are uncalibrated)", interactive=False, wrap=True)
+    rows = gr.Dataframe(
+        headers=HEADERS,
+        label="What each method answers (probabilities are uncalibrated)",
+        interactive=False,
+        wrap=True,
+        column_widths=WIDTHS,
+    )
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row():
             choices = [(LABELS[name], name) for name in comparing.EVERY]

@@ -9,10 +9,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read weights escape ZeroGPU's stand-in for CUDA
 
 import argparse
-import html
+import asyncio
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -76,28 +76,39 @@ LOOKS: dict[str, Any] = {
     "show_error": True, "run_history": False, "footer_links": ["api", "settings"],
 }  # fmt: skip
 """How the page is served, here and in tests."""
-ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji
-objects, and know nothing else: on a photograph their answers mean nothing. Start the app with `--preset paper` (or `cpu`) for the
-published checkpoints."""
 
 
-def build(preset: str, adapters: Mapping[str, str] | None = None) -> gr.Blocks:
-    """The page, with the models of a preset loaded, and more LLM adapters (folders or Hub ids by name) besides its own."""
-    loaded = models.load(best_preset() if preset == "auto" else preset, adapters)
+async def watch() -> AsyncIterator[tuple[str, str]]:
+    """What there is to say about the models, each second until they are loaded."""
+    loading = models.asked()
+    while not loading.done.done():
+        yield models.notice(loading), models.status(loading)
+        await asyncio.sleep(1)
+    yield models.notice(loading), models.status(loading)
+
+
+def offer(*chosen: str) -> list[Any]:
+    """The adapters of the models that are loaded, in every list of them."""
+    return [common.adapter_choice(name) for name in chosen]
+
+
+def build(preset: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> gr.Blocks:
+    """The page, for the models of a preset, and more LLM adapters (folders or Hub ids by name) besides its own. Full-size models
+    may still be loading when this returns; tell: is told each part before it is loaded."""
+    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.Markdown(INTRODUCTION)
-        if loaded.trouble:
-            gr.Markdown(f"**⚠️ The bundled models serve instead.** {html.escape(loaded.trouble)}", elem_id="trouble")
-        if loaded.name == "tiny":
-            gr.Markdown(ABOUT_TINY, elem_id="about")
+        notice = gr.Markdown(models.notice(loading), elem_id="notice")
         with gr.Tab("Locate"):
             first = locate.build(page)
         with gr.Tab("Compare") as second:
-            compare.build(second, first)
+            lists = [first.adapter, compare.build(second, first)]
         with gr.Tab("Benchmark"):
-            benchmark.build()
-        gr.Markdown(models.status(loaded), elem_id="status")
+            lists.append(benchmark.build())
+        status = gr.Markdown(models.status(loading), elem_id="status")
+        watched = page.load(watch, None, [notice, status], concurrency_limit=None, show_progress="hidden", api_visibility="private")
+        watched.then(offer, lists, lists, show_progress="hidden", api_visibility="private")
     page.queue(max_size=20, default_concurrency_limit=1)
     return page
 

@@ -33,7 +33,9 @@ def test_the_usual_methods_are_those_of_the_tables() -> None:
     without = [str(m) for m in usual([])]
     assert "gdrec+llm" in without and not any(":" in m for m in without)
     everything = [str(m) for m in usual(["ensemble", "florence2", "gdrec"])]
-    assert {"gdrec+llm:florence2", "florence2+llm:gdrec", "florence2,gdrec+llm:ensemble", "florence2,gdrec+oracle"} <= set(everything)
+    assert {"gd+llm:gdrec", "gdrec+llm:florence2", "florence2+llm:gdrec", "florence2,gdrec+llm:ensemble", "florence2,gdrec+oracle"} <= set(
+        everything
+    )
     assert len(everything) == len(set(everything))
 
 

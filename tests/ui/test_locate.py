@@ -241,7 +241,7 @@ def test_a_picture_that_is_gone_is_said_without_naming_the_servers_files(session
     [
         ({}, (["gdrec"], "zero-shot", 0.2, 0.5)),
         ({"proposers": "florence2,gdrec", "adapter": "auto", "score": "0.6"}, (["florence2", "gdrec"], "auto", 0.2, 0.6)),
-        ({"proposers": "nobody", "adapter": "none such", "probability": "much"}, (["florence2", "gdrec"], "auto", 0.0, 0.5)),
+        ({"proposers": "nobody", "adapter": "gdrec", "probability": "much"}, (["florence2", "gdrec"], "gdrec", 0.0, 0.5)),
         ({"probability": "nan"}, (["gdrec"], "zero-shot", 0.0, 0.5)),
         ({"score": "7"}, (["gdrec"], "zero-shot", 0.2, 0.0)),
     ],

@@ -1,9 +1,16 @@
 """What the page says about the models behind it, and what it does when they cannot be loaded."""
 
+import asyncio
 import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import pytest
+import torch
 
 import app
 from wrapper import presets
@@ -31,6 +38,7 @@ def test_an_adapter_that_cannot_be_loaded_leaves_the_bundled_models_at_work() ->
     loaded = models.load("tiny", {"mine": "./nowhere"})
     assert loaded.trouble is not None and "nowhere" in loaded.trouble
     assert "mine" not in loaded.wrapper.adapted
+    assert common.adapter_choice("mine")["value"] == "auto" and common.adapter_choice("gdrec")["value"] == "gdrec"
 
 
 @pytest.mark.parametrize("text", ["gdrec", "=x", "gdrec=", "auto=x", "zero-shot=x", "a b=x"])
@@ -52,9 +60,74 @@ def test_an_adapter_without_a_record_is_not_called_zero_shot(tmp_path: Path) -> 
 
 
 def test_status_says_what_is_loaded_where() -> None:
-    words = models.status(models.load("tiny"))
+    words = models.status(models.start("tiny"))
     for part in ("**tiny**", "florence-2", "CPU", "loaded in", "--preset"):
         assert part in words
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A preset "slow" of the bundled models, which are loaded no further than the gate allows."""
+    monkeypatch.setitem(presets.PRESETS, "slow", replace(presets.PRESETS["tiny"], adapters={}))
+    opened = threading.Event()
+    yield opened
+    opened.set()
+    models.now()
+
+
+def steps(count: int) -> list[tuple[str, str]]:
+    async def some() -> list[tuple[str, str]]:
+        return [step async for step in app.watch()][-count:]
+
+    return asyncio.run(some())
+
+
+def test_the_page_is_there_while_models_are_loaded_and_says_how_far_they_are(gate: threading.Event) -> None:
+    app.build("slow", {"mine": presets.PRESETS["tiny"].adapters["gdrec"]}, lambda part: gate.wait(60) and None)
+    loading = models.asked()
+    assert not loading.done.done()
+    assert "part 1 of 4" in models.notice(loading) and "Grounding DINO" in models.notice(loading)
+    assert models.status(loading) == "Preset **slow** is being loaded."
+    assert ("mine", "mine") in common.adapter_choices(), "known before it is loaded"
+    threading.Timer(0.3, gate.set).start()
+    before, (notice, status) = steps(2)
+    assert "being loaded" in before[0]
+    assert notice == "" and status.startswith("Preset **slow**: florence-2") and "LLM adapters: mine" in status
+
+
+def test_a_question_waits_for_the_models(gate: threading.Event) -> None:
+    models.start("slow", tell=lambda part: gate.wait(60) and None)
+    threading.Timer(0.3, gate.set).start()
+    path, expression, _ = locate.example("2") or ("", "", "")
+    *_, last = locate.live(path, expression, ["gdrec"])
+    assert last[1].startswith("### Box")
+
+
+def test_a_gpu_that_is_too_small_leaves_the_bundled_models_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is here to be too small, so its error is raised by hand."""
+    load = models.Wrapper.from_preset
+
+    def full(preset: presets.Preset, *rest: Any) -> models.Wrapper:
+        if preset != presets.PRESETS["tiny"]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.")
+        return load(preset, *rest)
+
+    monkeypatch.setattr(models.Wrapper, "from_preset", full)
+    loaded = models.load("cpu")
+    assert loaded.name == "tiny" and loaded.trouble == "The preset cpu could not be loaded: CUDA out of memory. Tried to allocate 4 GiB."
+    words = models.notice(models.asked())
+    assert "The bundled models serve instead" in words and "These are the small bundled models" in words
+
+
+def test_whatever_cannot_be_loaded_is_said_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(presets.PRESETS, "tiny", replace(presets.PRESETS["tiny"], llama="./nowhere"))
+    with pytest.raises(ModelError):
+        models.load("cpu")
+    assert "No models could be loaded" in models.notice(models.asked()) and "nowhere" in models.notice(models.asked())
+    assert models.status(models.asked()) == "No models are loaded."
+    path, expression, _ = locate.example("2") or ("", "", "")
+    with pytest.raises(gr.Error, match="nowhere"):
+        list(locate.live(path, expression, ["gdrec"]))
 
 
 def test_broken_bundled_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

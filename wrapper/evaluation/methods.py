@@ -94,7 +94,8 @@ def selectors(methods: Sequence[Method], preset: Preset, llm: LlamaSelector) -> 
 
 def usual(adapters: Sequence[str]) -> list[Method]:
     """What the paper's tables compare, as far as there are adapters."""
-    texts = ["gd", "gdrec", "florence2", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm"]
+    texts = ["gd", "gdrec", "florence2", "gd+llm", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm"]
+    texts += ["gd+llm:gdrec"] if "gdrec" in adapters else []  # GD's candidates are read as GDrec's
     for own, other in (("gdrec", "florence2"), ("florence2", "gdrec")):
         texts += [f"{own}+llm:{a}" for a in (own, other) if a in adapters]
     texts += ["florence2,gdrec+llm:ensemble"] if "ensemble" in adapters else []

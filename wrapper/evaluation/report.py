@@ -26,6 +26,7 @@ from wrapper.draw import annotate
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import Share, difference
 from wrapper.evaluation.runner import candidates_file, figures_of, hits, read_results, slug
+from wrapper.presets import adapter_name
 from wrapper.proposals import Proposed, read_candidates, write_whole
 
 PAPER = {
@@ -74,7 +75,7 @@ def table_1(record: Mapping[str, Any]) -> str:
     rows = []
     for name in ("gd", *SINGLE):
         alone, zero = figures_of(record, name), figures_of(record, f"{name}+llm")
-        tuned = figures_of(record, f"{name}+llm:{name}")
+        tuned = figures_of(record, f"{name}+llm:{adapter_name([name])}")
         if alone is None:
             continue
         gain = _gain(tuned, alone) if tuned else "–"

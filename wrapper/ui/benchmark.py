@@ -265,8 +265,8 @@ def _build_bundled(results: dict[str, Any]) -> None:
             gr.Dataframe(curves(results), interactive=False, label="P@1 on validation candidates by rows seen")
 
 
-def build() -> None:
-    """Lay the tab out inside the current Blocks."""
+def build() -> gr.Dropdown:
+    """Lay the tab out inside the current Blocks; gives the choice of adapters."""
     if results := bundled():
         _build_bundled(results)
     gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
@@ -315,3 +315,4 @@ def build() -> None:
     stopped = cancel.click(halted, [state], [bar], cancels=[run], **private)
     stopped.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
     order.input(gallery, [state, order], [pictures], **private)
+    return adapter

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -74,7 +75,13 @@ def scratch() -> Path:
 
 def adapter_choices() -> list[tuple[str, str]]:
     """What the LLM can be used with."""
-    return [(ADAPTERS.get(name, name), name) for name in (AUTO, ZERO_SHOT, *models.now().wrapper.adapted)]
+    return [(ADAPTERS.get(name, name), name) for name in (AUTO, ZERO_SHOT, *models.adapters())]
+
+
+def adapter_choice(name: str) -> Any:
+    """Offers the adapters there are, with this one chosen where it is among them."""
+    choices = adapter_choices()
+    return gr.update(choices=choices, value=name if name in dict(choices).values() else AUTO)
 
 
 def read_box(text: str, size: tuple[int, int]) -> Box | None:

@@ -128,8 +128,8 @@ def take_over(path: str | None, expression: str, true_box: str, own: str | None)
     return (path, expression, true_box) if own is None and path is not None else (gr.skip(), gr.skip(), gr.skip())
 
 
-def build(tab: gr.Tab, other: Tab) -> None:
-    """Lay the tab out inside the current Blocks."""
+def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
+    """Lay the tab out inside the current Blocks; gives the choice of adapters."""
     state = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
@@ -186,3 +186,4 @@ def build(tab: gr.Tab, other: Tab) -> None:
     cancel.click(lambda: "### Cancelled\nPress **Compare** to ask again.", None, [words], cancels=[run], queue=False, **private)
     gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
     tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)
+    return adapter

@@ -313,6 +313,7 @@ class Tab:
     picture: gr.Image
     expression: gr.Textbox
     truth: gr.Textbox
+    adapter: gr.Dropdown
 
 
 def build(page: gr.Blocks) -> Tab:
@@ -448,24 +449,24 @@ def build(page: gr.Blocks) -> Tab:
         queue=False, trigger_mode="always_last", **private,
     )  # fmt: skip
     page.load(restore, [remembered], [*chosen, picture, expression, truth], **private)
-    return Tab(picture, expression, truth)
+    return Tab(picture, expression, truth, adapter)
 
 
 def restore(remembered: list[Any], request: gr.Request) -> tuple[Any, ...]:
     """The settings of the last visit or of the link, and the example that the link names."""
     named = example(request.query_params.get("example"))
-    return (*settings(remembered, request.query_params), *(named or (gr.skip(), gr.skip(), gr.skip())))
+    proposers, adapter, *least = settings(remembered, request.query_params)
+    return (proposers, common.adapter_choice(adapter), *least, *(named or (gr.skip(), gr.skip(), gr.skip())))
 
 
 def settings(remembered: list[Any], link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
     """Proposers, adapter and thresholds: the link's (?proposers=gdrec&adapter=zero-shot&probability=0.3&score=0.6) before
-    those of the last visit, and the page's own for what is not to be had or makes no sense."""
+    those of the last visit, and the page's own for what makes no sense."""
     proposers, adapter, *least = [*remembered, 0.0][:4]  # a browser may remember a page without the last one
     proposers = link["proposers"].split(",") if "proposers" in link else proposers
     adapter = link.get("adapter", adapter)
-    known = [value for _, value in common.adapter_choices()]
     probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), least, strict=True))
-    return [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE), adapter if adapter in known else AUTO, probability, score
+    return [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE), adapter, probability, score
 
 
 def _share(value: Any) -> float:

@@ -1,14 +1,26 @@
-"""The models behind the page: loaded once, with a plain account of what is loaded and of what did not work."""
+"""The models behind the page: loaded once, with a plain account of what is loaded and of what did not work.
 
+The page is served at once. Full-size models are loaded beside it, and whoever needs them before they are there waits; the
+bundled ones take less than a second and are loaded first, as are all on ZeroGPU, which wants that done while `app.py` is read.
+"""
+
+import html
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from wrapper.errors import ModelError
 from wrapper.pipeline import PROPOSERS, Wrapper
 from wrapper.presets import Preset, find_preset
+
+ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji
+objects, and know nothing else: on a photograph their answers mean nothing. Start the app with `--preset paper` (or `cpu`) for the
+published checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -22,38 +34,117 @@ class Loaded:
     trouble: str | None = None
 
 
-_loaded: dict[str, Loaded] = {}
+@dataclass
+class Loading:
+    """What was asked for. part: what is being loaded; number: which part that is; tell: is told as well; done: the outcome."""
+
+    name: str
+    preset: Preset
+    tell: Callable[[str], None]
+    began: float = field(default_factory=time.monotonic)
+    part: str = ""
+    number: int = 0
+    done: Future[Loaded] = field(default_factory=Future)
+
+    @property
+    def parts(self) -> int:
+        """How many there are: two vision-language models, the LLM, its adapters."""
+        return 3 + len(self.preset.adapters)
+
+    def run(self) -> None:
+        """Load it; in its place the bundled models where it cannot be loaded. Whatever else goes wrong is told to who waits."""
+        try:
+            self.done.set_result(self._loaded())
+        except ModelError as error:
+            self.tell(str(error))
+            self.done.set_exception(error)
+        except BaseException as error:
+            self.done.set_exception(error)
+            raise
+
+    def _loaded(self) -> Loaded:
+        bundled, trouble = find_preset("tiny"), None
+        try:
+            wrapper = Wrapper.from_preset(self.preset, PROPOSERS, self._next)
+        except (ModelError, torch.OutOfMemoryError) as error:
+            if self.preset == bundled:
+                raise
+            trouble = f"The preset {self.name} could not be loaded: {error}"
+            self.tell(trouble)
+            self.name, self.preset, self.number = "tiny", bundled, 0
+            wrapper = Wrapper.from_preset(bundled, PROPOSERS, self._next)
+        return Loaded(wrapper, self.name, self.preset, time.monotonic() - self.began, trouble)
+
+    def _next(self, part: str) -> None:
+        self.number += 1
+        self.part = part
+        self.tell(part)
 
 
-def load(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> Loaded:
-    """Load a preset for the handlers, before the page is served. Where it cannot be loaded, the bundled models serve instead.
+_asked: dict[str, Loading] = {}
+
+
+def start(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> Loading:
+    """Begin to load a preset for the handlers; small ones are loaded when this returns. Where it cannot be loaded, the
+    bundled models serve instead; ModelError where those are what was asked for.
 
     adapters: LLM adapters (folders or Hub ids) by name, besides the preset's own. tell: is told each part before it is loaded.
     """
-    began = time.monotonic()
-    bundled = find_preset("tiny")
-    preset, trouble = find_preset(name), None
+    preset = find_preset(name)
     if adapters:
         preset = replace(preset, adapters={**preset.adapters, **adapters})
-    try:
-        wrapper = Wrapper.from_preset(preset, PROPOSERS, tell)
-    except ModelError as error:
-        if preset == bundled:
-            raise
-        name, preset, trouble = "tiny", bundled, f"The preset {name} could not be loaded: {error}"
-        tell(trouble)
-        wrapper = Wrapper.from_preset(preset, PROPOSERS, tell)
-    _loaded["now"] = Loaded(wrapper, name, preset, time.monotonic() - began, trouble)
-    return _loaded["now"]
+    loading = _asked["now"] = Loading(name, preset, tell)
+    if name == "tiny" or os.environ.get("SPACES_ZERO_GPU"):
+        loading.run()
+        loading.done.result()
+    else:
+        threading.Thread(target=loading.run, name="models", daemon=True).start()
+    return loading
+
+
+def load(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> Loaded:
+    """As `start`, but wait until it is done."""
+    return start(name, adapters, tell).done.result()
+
+
+def asked() -> Loading:
+    """What is loaded or being loaded."""
+    return _asked["now"]
 
 
 def now() -> Loaded:
-    """What is loaded."""
-    return _loaded["now"]
+    """What is loaded; waits until it is. ModelError where nothing could be loaded."""
+    return asked().done.result()
 
 
-def status(loaded: Loaded) -> str:
+def adapters() -> tuple[str, ...]:
+    """The LLM adapters there are; while they are being loaded, those that there will be."""
+    loading = asked()
+    return tuple(loading.done.result().wrapper.adapted) if loading.done.done() else tuple(loading.preset.adapters)
+
+
+def notice(loading: Loading) -> str:
+    """What a visitor should know before anything else, as Markdown; nothing where the models asked for are there."""
+    if not loading.done.done():
+        seconds = f"{time.monotonic() - loading.began:.0f} s"
+        return (
+            f"**⏳ The models are being loaded**, part {loading.number} of {loading.parts}, for {seconds} so far: "
+            f"{html.escape(loading.part)}\nChoose a picture and write meanwhile; a question waits until they are there."
+        )
+    if error := loading.done.exception():
+        return f"**⚠️ No models could be loaded.** {html.escape(str(error))}"
+    loaded = loading.done.result()
+    trouble = f"**⚠️ The bundled models serve instead.** {html.escape(loaded.trouble)}\n\n" if loaded.trouble else ""
+    return trouble + (ABOUT_TINY if loaded.name == "tiny" else "")
+
+
+def status(loading: Loading) -> str:
     """What is loaded, in words, as Markdown."""
+    if not loading.done.done():
+        return f"Preset **{loading.name}** is being loaded."
+    if loading.done.exception():
+        return "No models are loaded."
+    loaded = loading.done.result()
     cuda = torch.cuda.is_available()
     device = f"GPU ({torch.cuda.get_device_name(0)})" if cuda else "CPU"
     precision = "the LLM in 4 bits (NF4), " if loaded.preset.four_bit else ""

@@ -1,14 +1,21 @@
 """What goes to a Space."""
 
+import base64
+import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+import yaml
 
-from wrapper.deploy import ROOT, items
-from wrapper.errors import DataError
+from wrapper.deploy import ROOT, card, items
+from wrapper.errors import DataError, ModelError
 
 
 def test_a_space_gets_what_it_needs_and_nothing_else() -> None:
@@ -53,6 +60,62 @@ def test_large_files_are_refused_by_name(tmp_path: Path) -> None:
 def test_another_folder_is_no_app(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no app"):
         items(tmp_path)
+
+
+def test_a_presets_space_fetches_its_ungated_models_while_it_is_built() -> None:
+    plain, full = (yaml.safe_load(card(preset).split("---")[1]) for preset in ("tiny", "paper"))
+    assert "preload_from_hub" not in plain
+    assert full["preload_from_hub"] == ["florence-community/Florence-2-large", "IDEA-Research/grounding-dino-tiny"]
+    assert full["models"] == [*full["preload_from_hub"], "meta-llama/Meta-Llama-3-8B-Instruct"]
+    assert {k: v for k, v in full.items() if k not in ("models", "preload_from_hub")} == plain
+    assert card("paper").split("---", 2)[2].strip() == card(None).split("---", 2)[2].strip()
+    with pytest.raises(ModelError, match="no preset 'huge'"):
+        card("huge")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Of the Hub's interface what an upload uses, as huggingface_hub calls it; keeps what it was sent."""
+
+    sent: ClassVar[dict[str, Any]] = {}
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        kind = self.path.split("?")[0].rsplit("/", 2)[-2 if "/commit/" in self.path or "/preupload/" in self.path else -1]
+        self.sent[kind] = [json.loads(line) for line in body.splitlines()]
+        answers: dict[str, Any] = {
+            "create": {"url": "https://huggingface.co/spaces/you/demo"},
+            "preupload": {
+                "files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in self.sent[kind][0].get("files", [])]
+            },
+            "commit": {"commitUrl": "https://huggingface.co/spaces/you/demo/commit/1", "commitOid": "1", "success": True},
+        }
+        answer = json.dumps(answers.get(kind, {})).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+def test_an_upload_sends_the_listed_files_and_sets_the_preset() -> None:
+    """To a server here that answers as the Hub does; the Hub itself is out of reach."""
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = os.environ | {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "0"}
+        command = [sys.executable, "-W", "ignore", "-m", "wrapper", "deploy", "--space", "you/demo", "--preset", "paper"]
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert ran.returncode == 0, ran.stderr
+    made = Hub.sent["create"][0]
+    assert made.get("private") or made.get("visibility") == "private"  # versions of huggingface_hub say it either way
+    assert made["sdk"] == "gradio"
+    assert Hub.sent["variables"][0]["key"] == "WRAPPER_PRESET" and Hub.sent["variables"][0]["value"] == "paper"
+    files = {o["value"]["path"]: base64.b64decode(o["value"]["content"]) for o in Hub.sent["commit"] if o["key"] == "file"}
+    assert {name: len(data) for name, data in files.items()} == {i.name: i.size for i in items(preset="paper")}
+    assert files["README.md"].decode() == card("paper")
 
 
 def test_the_front_matter_is_that_of_a_gradio_space() -> None:

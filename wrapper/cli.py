@@ -306,16 +306,19 @@ def deploy(
     space: Annotated[str, typer.Option(help="The Space, such as you/llm-wrapper.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files and their sizes.")] = False,
     public: Annotated[bool, typer.Option("--public", help="Anyone may see a Space that is made; private otherwise.")] = False,
+    preset: Annotated[str | None, typer.Option(help="The Space's models: sets WRAPPER_PRESET there, and preloads.")] = None,
 ) -> None:
     """Send the app to a Hugging Face Space: exactly the files it needs."""
     from wrapper import deploy as space_files
 
-    listed = space_files.items()
+    listed, card = space_files.items(preset=preset), space_files.card(preset)
+    if preset:
+        print(f"README.md begins with\n---{card.split('---')[1]}---\nand the Space's variable WRAPPER_PRESET is set to {preset}.")
     for item in listed:
         print(f"{item.size:10,}  {item.name}")
     print(f"{sum(i.size for i in listed):10,}  bytes in {len(listed)} files")
     if not dry_run:
-        print(space_files.deploy(space, private=not public))
+        print(space_files.deploy(space, private=not public, preset=preset))
 
 
 @app.command()

@@ -1,13 +1,18 @@
 """Send the app to a Hugging Face Space: exactly the files it needs, and nothing over the Hub's limit.
 
 python -m wrapper deploy --space you/llm-wrapper --dry-run
+python -m wrapper deploy --space you/llm-wrapper --preset paper    # full-size models, on a GPU Space
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import CommitOperationAdd, HfApi, RepoCard
+from huggingface_hub.errors import HfHubHTTPError
+
 from wrapper.errors import DataError, ModelError
+from wrapper.presets import find_preset
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 10 * 2**20
@@ -26,10 +31,11 @@ class Item:
     size: int
 
 
-def items(root: Path = ROOT) -> list[Item]:
-    """What a Space needs, by path; DataError where a file is too large or one of the main ones is missing."""
+def items(root: Path = ROOT, preset: str | None = None) -> list[Item]:
+    """What a Space with a preset's models needs, by path; DataError where a file is too large or one of the main ones is missing."""
     found = sorted({p for pattern in PATTERNS for p in _files(root, pattern)})
     listed = [Item(p.relative_to(root).as_posix(), p.stat().st_size) for p in found]
+    listed = [Item(i.name, len(card(preset, root).encode())) if i.name == "README.md" else i for i in listed]
     for needed in ("app.py", "README.md", "requirements.txt"):
         if needed not in {i.name for i in listed}:
             raise DataError(f"{root} has no {needed}. Run this from the project's own folder, not from an installed package.")
@@ -43,16 +49,30 @@ def _files(root: Path, pattern: str) -> Iterator[Path]:
     return (p for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts)
 
 
-def deploy(space: str, private: bool, root: Path = ROOT) -> str:
-    """Upload the files to a Space, which is made where it is missing; gives its address."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+def card(preset: str | None, root: Path = ROOT) -> str:
+    """The README as the Space gets it. With a preset its front matter names that preset's models, and has the Space fetch
+    those that are not gated while it is built (Hub docs, Spaces configuration reference); an LLM may need your token, which a
+    build has not."""
+    text = (root / "README.md").read_text(encoding="utf-8")
+    if preset is None or preset == "tiny":
+        return text
+    found, models = RepoCard(text), find_preset(preset)
+    found.data["models"] = [models.florence2, models.grounding_dino, models.llama]
+    found.data["preload_from_hub"] = [models.florence2, models.grounding_dino]
+    return str(found)
 
-    names = [i.name for i in items(root)]
+
+def deploy(space: str, private: bool, preset: str | None = None, root: Path = ROOT) -> str:
+    """Upload the files to a Space, which is made where it is missing; gives the commit's address. preset: is set as the
+    Space's WRAPPER_PRESET; None leaves that as it is."""
+    names = [i.name for i in items(root) if i.name != "README.md"]
+    files = [CommitOperationAdd("README.md", card(preset, root).encode()), *(CommitOperationAdd(n, root / n) for n in names)]
     api = HfApi()
     try:
         api.create_repo(space, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=space, repo_type="space", folder_path=root, allow_patterns=names))
+        if preset:
+            api.add_space_variable(space, "WRAPPER_PRESET", preset, description="Which models the page uses.")
+        return str(api.create_commit(space, files, commit_message="Upload LLM-wrapper", repo_type="space"))
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"The Space {space} could not be written ({reason}). Log in with `hf auth login`, and check the name.") from error

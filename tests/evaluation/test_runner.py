@@ -1,6 +1,7 @@
 """Evaluation and its report, on a small part of RefScenes with the bundled models."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ def test_the_report_has_the_papers_tables_and_keeps_its_figures_apart(results: t
     assert head.count("paper:") == 3
     row = next(line for line in text.splitlines() if line.startswith("| GDrec |"))
     assert row.split("|")[2].strip().startswith(f"{100 * entry(results, 'gdrec')['figures']['p_at_1']['value']:.1f} (")
+    kinds = text.split("### P@1 by kind of expression\n\n")[1].splitlines()
+    assert sum(int(n) for n in re.findall(r"n = (\d+)", kinds[0])) == len(entry(results, "gdrec")["outcomes"])
+    assert all(re.fullmatch(r"\d+\.\d \(\d+\.\d-\d+\.\d\)", cell.strip()) for cell in kinds[2].split("|")[2:-1])
     for name in ("learning-curves.png", "learning-curves.svg"):
         assert (results[0] / name).stat().st_size > 1000
 

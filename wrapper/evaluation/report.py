@@ -90,7 +90,8 @@ def table_1(record: Mapping[str, Any]) -> str:
         "paper: zero-shot",
         "paper: fine-tuned",
     ]
-    return "### Table 1: does fine-tuning on a model's own boxes help?\n\n" + _table(head, rows) if rows else ""
+    note = "\n\nGD's boxes are read with GDrec's adapter." if figures_of(record, "gd+llm:gdrec") else ""
+    return "### Table 1: does fine-tuning on a model's own boxes help?\n\n" + _table(head, rows) + note if rows else ""
 
 
 def table_2(record: Mapping[str, Any]) -> str:
@@ -117,15 +118,12 @@ def table_3(record: Mapping[str, Any]) -> str:
 
 
 def categories(record: Mapping[str, Any]) -> str:
-    """P@1 by category of expression."""
-    names = sorted({c for e in record["methods"] for c in e["figures"]["categories"]})
-    if not names or len(names) > 12:
+    """P@1 by category of expression, with how many there are of each."""
+    counts = {c: share["n"] for e in record["methods"] for c, share in sorted(e["figures"]["categories"].items())}
+    if not counts or len(counts) > 12:
         return ""
-    rows = [
-        [e["label"], *(f"{100 * e['figures']['categories'][c]['value']:.0f}" if c in e["figures"]["categories"] else "–" for c in names)]
-        for e in record["methods"]
-    ]
-    return "### P@1 by kind of expression\n\n" + _table(["", *names], rows)
+    rows = [[e["label"], *(_text(e["figures"]["categories"][c]) for c in counts)] for e in record["methods"]]
+    return "### P@1 by kind of expression\n\n" + _table(["", *(f"{c}, n = {n}" for c, n in counts.items())], rows)
 
 
 def behaviour(record: Mapping[str, Any]) -> str:

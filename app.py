@@ -38,6 +38,7 @@ BUTTON_HINTS = {
     "Ask again": "Let the LLM choose again from the list as it stands.",
     "Delete the chosen candidate": "Take the marked candidate off the list and let the LLM choose again.",
     "Shuffle check": "Ask about the same list in several orders and count how many agree.",
+    locate.LINK: "For an hour the link opens this picture and answer for whoever has it.",
     "Add": "Put a box of your own on the list and let the LLM choose again.",
     "Compare": "Answer with every method, each model run once.",
     "Run": "Measure the chosen methods on as many expressions as set above.",

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import app
+from wrapper import presets
+from wrapper.ui import models
 
 sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -123,6 +127,52 @@ def test_errors_are_words(visit: Any) -> None:
     page = visit()
     page.get_by_role("button", name="Locate", exact=True).click()
     page.get_by_text("There is no expression").or_(page.get_by_text("There is no picture")).first.wait_for()
+
+
+def test_pictures_are_decoded_by_us_and_not_by_the_page(visit: Any, tmp_path: Path) -> None:
+    """No image gets our sentence, in a session whose components Gradio has made anew, which loading the page does."""
+    page = visit()
+    (tmp_path / "text.png").write_text("no image")
+    page.locator("input[type=file]").first.set_input_files(str(tmp_path / "text.png"))
+    page.get_by_role("button", name="Remove Image").or_(page.get_by_label("Clear")).first.wait_for()
+    page.get_by_label("Referring expression").first.fill("the cup")
+    page.get_by_role("button", name="Locate", exact=True).click()
+    page.get_by_text("This file is not an image that can be read.").wait_for()
+
+
+def test_a_copied_link_opens_the_answer_to_work_with(visit: Any, url: str) -> None:
+    page = visit(query="/?example=2")
+    page.wait_for_function("document.querySelector('textarea')?.value.length > 3")
+    page.get_by_label("Referring expression").first.fill("the smallest book")
+    answer = located(page).inner_text()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy a link").click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('deep_link='))")
+    other = visit(query=page.evaluate("navigator.clipboard.readText()").removeprefix(url))
+    other.locator("#answer h3", has_text=answer).wait_for()
+    assert other.get_by_label("Referring expression").first.input_value() == "the smallest book"
+    other.locator("a[download]").first.wait_for(state="attached")
+    other.get_by_test_id("cell-1-2").click()
+    other.locator("#answer", has_text="Pointed out: box 1").wait_for()
+
+
+def test_the_page_is_served_while_models_are_loaded(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(presets.PRESETS, "slow", replace(presets.PRESETS["tiny"], adapters={}))
+    gate = threading.Event()
+    slow = app.build("slow", tell=lambda part: gate.wait(120) and None)
+    _, address, _ = slow.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **app.LOOKS)
+    page = browser.new_page()
+    page.goto(f"{address}?example=2", wait_until="domcontentloaded")
+    page.locator("#notice", has_text="being loaded, part 1 of 3").wait_for()
+    page.wait_for_function("document.querySelector('textarea')?.value.length > 3")
+    page.get_by_role("button", name="Locate", exact=True).click()
+    gate.set()
+    page.locator("#answer h3", has_text="Box").wait_for()
+    page.locator("#status", has_text="Preset slow: florence-2").wait_for()
+    assert page.locator("#notice").inner_text() == ""
+    page.close()
+    slow.close()
+    models.load("tiny")
 
 
 def test_compare_takes_over_and_answers(visit: Any) -> None:

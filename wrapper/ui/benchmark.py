@@ -308,7 +308,7 @@ def build() -> gr.Dropdown:
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
-    run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, **private)
+    run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)

@@ -17,7 +17,7 @@ from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import explain, trace
 from wrapper.ui import common, models
 from wrapper.ui.locate import SECONDS_A_STEP, Tab
-from wrapper.ui.picture import unopened
+from wrapper.ui.picture import Picture
 
 METHODS = [Method.parse(text) for text in comparing.EVERY]
 LABELS = {
@@ -133,11 +133,9 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     state = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = unopened(
-                gr.Image(
-                    label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300, placeholder=common.PICTURE_HINT
-                )
-            )  # fmt: skip
+            picture = Picture(
+                label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300, placeholder=common.PICTURE_HINT
+            )
         with gr.Column(scale=5, min_width=300):
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
@@ -180,7 +178,9 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [picture, expression, adapter, truth], [words, pictures, rows, overlaps, everything, slider, state]
-    run = gr.on([button.click, expression.submit], side_by_side, asked, outputs, concurrency_limit=1, **private)
+    run = gr.on(
+        [button.click, expression.submit], side_by_side, asked, outputs, concurrency_limit=1, show_progress_on=[pictures], **private
+    )
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
     cancel.click(lambda: "### Cancelled\nPress **Compare** to ask again.", None, [words], cancels=[run], queue=False, **private)

@@ -22,13 +22,14 @@ from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import trace
 from wrapper.ui import common, models
 from wrapper.ui.answer import HEADERS, Session, in_words, remarks, table
-from wrapper.ui.picture import unopened
+from wrapper.ui.picture import Picture
 
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
 SELECT, TRUTH, ADD = "picks out a candidate", "marks the true box (two corners)", "adds a candidate (two corners)"
 ORDERS = 10
 WIDTHS: list[str | int] = [45, 105, 150, 70, 110, 180]
 """Of the table's columns, in pixels: on a phone it scrolls rather than breaks words."""
+LINK = "Copy a link to this answer"
 HINT = "Choose an example or upload a picture, then press **Locate**."
 
 
@@ -322,11 +323,9 @@ def build(page: gr.Blocks) -> Tab:
     remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = unopened(
-                gr.Image(
-                    label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340, placeholder=common.PICTURE_HINT
-                )
-            )  # fmt: skip
+            picture = Picture(
+                label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340, placeholder=common.PICTURE_HINT
+            )
             expression = gr.Textbox(
                 label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
                 info="Words that mean exactly one object.", lines=1, max_lines=3,
@@ -404,6 +403,7 @@ def build(page: gr.Blocks) -> Tab:
                 files = gr.Files(label="Annotated picture, trace, COCO, YOLO, CSV", interactive=False)
             with gr.Accordion("Everything as JSON", open=False):
                 everything = gr.JSON(show_label=False)
+            gr.DeepLinkButton(LINK, "Copied", size="sm")
     # Below both columns, so that on a phone the answer stands right under the button.
     found = example_rows()
     gr.Examples(
@@ -416,21 +416,27 @@ def build(page: gr.Blocks) -> Tab:
     chosen = [proposers, adapter, probability, score]
     asked = [picture, expression, *chosen, truth]
     private: dict[str, Any] = {"api_visibility": "private"}
-    run = gr.on([button.click, expression.submit], live, asked, outputs, concurrency_limit=1, **private)
+    answering = private | {"show_progress_on": [shown]}  # and not on every part of the answer
+    run = gr.on([button.click, expression.submit], live, asked, outputs, concurrency_limit=1, **answering)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(locate, asked, outputs[:-1], api_name="locate", concurrency_limit=1)
     changes = [
         run,
-        again.click(ask_again, [session, expression, adapter], outputs, **private),
-        delete.click(delete_candidate, [session], outputs, **private),
-        add.click(add_candidate, [session, label, box], outputs, **private),
+        again.click(ask_again, [session, expression, adapter], outputs, **answering),
+        delete.click(delete_candidate, [session], outputs, **answering),
+        add.click(add_candidate, [session, label, box], outputs, **answering),
         gr.on(
-            [probability.input, score.input], set_thresholds, [session, probability, score], outputs, trigger_mode="always_last", **private
+            [probability.input, score.input],
+            set_thresholds,
+            [session, probability, score],
+            outputs,
+            trigger_mode="always_last",
+            **answering,
         ),
-        truth.submit(set_truth, [session, truth], outputs, **private),
-        shown.select(click, [session, does, label], [*outputs, truth], **private),
+        truth.submit(set_truth, [session, truth], outputs, **answering),
+        shown.select(click, [session, does, label], [*outputs, truth], **answering),
     ]
-    rows.select(mark_row, [session], outputs, **private)
+    rows.select(mark_row, [session], outputs, **answering)
     for change in changes:
         change.then(downloads, [session], [files], **private)
     check.click(shuffle, [session], [checked], **private)
@@ -439,7 +445,7 @@ def build(page: gr.Blocks) -> Tab:
     dropping = [picture.change, expression.change, proposers.input, adapter.input, truth.input]
     gr.on(dropping, dropped, [session], [words], cancels=stale, queue=False, **private)
     drawn = scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private)
-    asked_of_scene = drawn.then(live, asked, outputs, concurrency_limit=1, **private)
+    asked_of_scene = drawn.then(live, asked, outputs, concurrency_limit=1, **answering)
     asked_of_scene.then(downloads, [session], [files], **private)
     # What the scene itself writes into the inputs is no `input`, so that it does not drop its own question
     other = [picture.input, expression.input, proposers.input, adapter.input, truth.input, button.click, cancel.click]
@@ -448,15 +454,27 @@ def build(page: gr.Blocks) -> Tab:
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **private,
     )  # fmt: skip
-    page.load(restore, [remembered], [*chosen, picture, expression, truth], **private)
+    restored = page.load(restore, [remembered], [*chosen, picture, expression, truth], **private)
+    reopened = restored.then(reopen, asked, outputs, concurrency_limit=1, show_progress="hidden", **private)
+    reopened.then(downloads, [session], [files], show_progress="hidden", **private)
     return Tab(picture, expression, truth, adapter)
 
 
 def restore(remembered: list[Any], request: gr.Request) -> tuple[Any, ...]:
     """The settings of the last visit or of the link, and the example that the link names."""
+    if "deep_link" in request.query_params:
+        return tuple(gr.skip() for _ in range(7))
     named = example(request.query_params.get("example"))
     proposers, adapter, *least = settings(remembered, request.query_params)
     return (proposers, common.adapter_choice(adapter), *least, *(named or (gr.skip(), gr.skip(), gr.skip())))
+
+
+def reopen(request: gr.Request, path: str | None, *others: Any) -> Iterator[Outputs | tuple[Any, ...]]:
+    """The answer that a copied link names, asked again, so that it can be worked with. Arguments as `locate`'s."""
+    if "deep_link" not in request.query_params or path is None:
+        yield tuple(gr.skip() for _ in range(7))
+    else:
+        yield from live(path, *others)
 
 
 def settings(remembered: list[Any], link: Mapping[str, str]) -> tuple[list[str], str, float, float]:

@@ -11,7 +11,7 @@ from PIL import Image
 from wrapper import datasets
 from wrapper.datasets.base import checked_box, picture_size, summary
 from wrapper.datasets.files import read_jsonl, read_talk2car
-from wrapper.datasets.hub import read_hub
+from wrapper.datasets.hub import published, read_hub
 from wrapper.datasets.refer import SPLIT_SIZES, image_name, read_plain_pickle, read_refer
 from wrapper.errors import DataError
 from wrapper.scenes.dataset import write
@@ -182,6 +182,7 @@ def test_hub_layouts_state_their_box_format(tmp_path: Path, pictures: Path) -> N
     Dataset.from_dict(row).to_parquet(one / "validation-00000.parquet")
     first = read_hub(str(one.parent), "validation", pictures)
     assert [e.expression for e in first.examples] == ["the cup", "a cup on the left"]
+    assert "2 expressions were read, 4,896 are published" in first.notes[0]
 
     two = tmp_path / "lmms-lab" / "RefCOCOg" / "data"
     two.mkdir(parents=True)
@@ -197,11 +198,24 @@ def test_hub_layouts_state_their_box_format(tmp_path: Path, pictures: Path) -> N
     Dataset.from_dict(carried, features=features).to_parquet(two / "val-00000.parquet")
     second = read_hub(str(two.parent), "val")
     assert second.examples[0].box == first.examples[0].box == (100.0, 50.0, 300.0, 250.0)
-    assert second.examples[0].image.open().size == (640, 480)
+    assert second.examples[0].image.open().size == (640, 480) and second.notes == []
     with pytest.raises(DataError, match="--images"):
         read_hub(str(one.parent), "validation")
     with pytest.raises(DataError, match=r"no test-\*\.parquet"):
         read_hub(str(one.parent), "test", pictures)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "count"),
+    [
+        ("jxu124/refcocog", "test", 9602),
+        ("jxu124/refcoco", "test", 5657),
+        ("jxu124/refcocoplus", "testB", 4889),
+        ("lmms-lab/RefCOCOg", "val", None),
+    ],
+)
+def test_published_sizes_are_found_by_the_uploads_split_names(name: str, split: str, count: int | None) -> None:
+    assert published(name, split) == count
 
 
 def test_names_open_data_sets() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from wrapper.datasets.base import BoxFormat, Collector, Dataset, Picture, PictureFile, picture_size
-from wrapper.datasets.refer import image_name
+from wrapper.datasets.refer import SPLIT_SIZES, image_name
 from wrapper.errors import DataError
 from wrapper.images import load_image
 
@@ -34,6 +34,11 @@ FORMATS = {
     "lmms-lab": Format("xywh", "image", "answer", "question_id"),
 }
 """By the owner of the upload."""
+SPLITTERS = {"jxu124/refcoco": ("refcoco", "unc"), "jxu124/refcocoplus": ("refcoco+", "unc"), "jxu124/refcocog": ("refcocog", "umd")}
+"""Data set and splitter of the uploads whose splits are the published ones; lmms-lab's RefCOCOg val mixes two splitters'."""
+ONE_TEST = {"validation": "val"}
+TWO_TESTS = {"validation": "val", "test": "testA"}
+"""What the published splits are called there."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,14 @@ def read_hub(source: str, split: str, images: Path | None = None) -> Dataset:
             continue
         for i, text in enumerate(texts):
             rows.add(where, picture, size, text, row.get("bbox"), form.box, f"{identity}-{i}", None)
-    return rows.done()
+    return rows.done(published(f"{owner}/{Path(source).name}", split))
+
+
+def published(name: str, split: str) -> int | None:
+    """How many expressions a split has as published; None where it is not one of the published splits."""
+    data, splitter = SPLITTERS.get(name, ("", ""))
+    names = TWO_TESTS if splitter == "unc" else ONE_TEST
+    return SPLIT_SIZES.get((data, splitter, names.get(split, split)))
 
 
 def _load(source: str, split: str) -> Iterator[dict[str, Any]]:

@@ -124,7 +124,7 @@ def test_whatever_cannot_be_loaded_is_said_on_the_page(monkeypatch: pytest.Monke
     with pytest.raises(ModelError):
         models.load("cpu")
     assert "No models could be loaded" in models.notice(models.asked()) and "nowhere" in models.notice(models.asked())
-    assert models.status(models.asked()) == "No models are loaded."
+    assert models.status(models.asked()) == "No models are loaded." and common.adapter_choices()
     path, expression, _ = locate.example("2") or ("", "", "")
     with pytest.raises(gr.Error, match="nowhere"):
         list(locate.live(path, expression, ["gdrec"]))

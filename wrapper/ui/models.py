@@ -120,7 +120,8 @@ def now() -> Loaded:
 def adapters() -> tuple[str, ...]:
     """The LLM adapters there are; while they are being loaded, those that there will be."""
     loading = asked()
-    return tuple(loading.done.result().wrapper.adapted) if loading.done.done() else tuple(loading.preset.adapters)
+    there = loading.done.done() and not loading.done.exception()
+    return tuple(loading.done.result().wrapper.adapted if there else loading.preset.adapters)
 
 
 def notice(loading: Loading) -> str:

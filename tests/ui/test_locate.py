@@ -50,11 +50,16 @@ def test_results_arrive_stage_by_stage() -> None:
 
 def test_a_question_asked_again_is_remembered_until_other_models_are_loaded() -> None:
     path, expression, _ = locate.example(str(EXAMPLE)) or ("", "", "")
-    picture = common.opened(path)
-    first, again = (list(locate._stages(picture, expression, ["gdrec"], "auto")) for _ in range(2))
-    assert first == again, "with the same times"
     models.load("tiny", tell=lambda part: None)
-    assert list(locate._stages(picture, expression, ["gdrec"], "auto"))[-1].timings_ms != first[-1].timings_ms
+    (*_, (*_, first)), (*_, (*_, again)) = (locate.live(path, expression, ["gdrec"]) for _ in range(2))
+    assert first is not None and again is not None
+    assert first.answered == again.answered, "with the same times"
+    assert "from memory" not in answer.in_words(first) and "from memory; when it was first asked: GDrec" in answer.in_words(again)
+    *_, changed = locate.ask_again(again, expression, "auto")
+    assert changed is not None and "from memory" not in answer.in_words(changed)
+    models.load("tiny", tell=lambda part: None)
+    *_, (*_, later) = locate.live(path, expression, ["gdrec"])
+    assert later is not None and not later.recalled
 
 
 def test_a_dropped_run_leaves_no_promise_on_the_page(session: answer.Session) -> None:

@@ -18,7 +18,8 @@ HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1
 @dataclass(frozen=True)
 class Session:
     """What the page shows, kept between presses. path: the picture's file; answered: the method's own answer, whatever the
-    thresholds; marked: the candidate pointed out; corner: the first of two clicked corners."""
+    thresholds; marked: the candidate pointed out; corner: the first of two clicked corners; recalled: the same was asked before,
+    and the times are of then."""
 
     path: str
     size: tuple[int, int]
@@ -30,6 +31,7 @@ class Session:
     truth: Box | None = None
     marked: int | None = None
     corner: tuple[float, float] | None = None
+    recalled: bool = False
 
     @property
     def selection(self) -> Selection:
@@ -42,7 +44,8 @@ def in_words(s: Session) -> str:
     selection, why = s.selection, explain(s.selection)
     if s.selection.reason is Reason.FALLBACK_TOO_LONG:
         why += f", which is {common.NAMES.get(selection.candidates[0].source, 'the first model')}'s own answer"
-    seconds = ", ".join(f"{common.NAMES.get(n, 'LLM')} {ms:.0f} ms" for n, ms in selection.timings_ms.items())
+    seconds = "from memory; when it was first asked: " if s.recalled else ""
+    seconds += ", ".join(f"{common.NAMES.get(n, 'LLM')} {ms:.0f} ms" for n, ms in selection.timings_ms.items())
     lines = [f"{_headline(selection)}\n{why[0].upper()}{why[1:]}. {_sureness(selection)}({seconds})"]
     if selection.reason is Reason.NO_CANDIDATES:
         lines.append("Try other words for the object.")

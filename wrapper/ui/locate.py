@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,12 +92,15 @@ def live(
             raise ModelError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
         truth = common.read_box(true_box, picture.size)
         order, least = [name for name in ENSEMBLE if name in proposers], Thresholds(least_probability, least_score)
+        began = time.monotonic()
         for stage in _stages(picture, text, order, adapter):
             if stage.selection is None:
                 yield _unfinished(picture, stage, order)
                 continue
             session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
-            yield view(session, picture)
+            # An answer that came sooner than its own steps took was not worked out just now
+            recalled = 1000 * (time.monotonic() - began) < sum(stage.timings_ms.values())
+            yield view(replace(session, recalled=recalled), picture)
 
 
 def locate(
@@ -181,7 +185,7 @@ def _added(s: Session, label: str, box: Box | None) -> Session:
 
 def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str) -> Session:
     answered = _choose(candidates, expression, s.size, list(s.proposers), adapter)
-    return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None)
+    return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None, recalled=False)
 
 
 def shuffle(session: Session | None) -> str:

@@ -59,6 +59,11 @@ def test_an_adapter_without_a_record_is_not_called_zero_shot(tmp_path: Path) -> 
     assert "Adapter: gdrec, which does not say what it was trained on" in words and "No adapter" not in words
 
 
+def test_no_two_loads_share_a_number_even_where_the_first_is_gone() -> None:
+    numbers = [models.load("tiny", tell=lambda part: None).serial for _ in range(4)]
+    assert len(set(numbers)) == 4, "answers remembered from models that are gone must not be given for others"
+
+
 def test_status_says_what_is_loaded_where() -> None:
     words = models.status(models.start("tiny"))
     for part in ("**tiny**", "florence-2", "CPU", "loaded in", "--preset"):

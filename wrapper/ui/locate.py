@@ -50,7 +50,7 @@ def seconds(picture: Image.Image, expression: str, proposers: list[str], adapter
 
 def question(given: dict[str, Any]) -> tuple[Any, ...]:
     """What an answer depends on: what was asked, and the models that are loaded."""
-    return given, id(models.now())
+    return given, models.now().serial
 
 
 @gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]

@@ -5,6 +5,7 @@ bundled ones take less than a second and are loaded first, as are all on ZeroGPU
 """
 
 import html
+import itertools
 import os
 import threading
 import time
@@ -23,15 +24,22 @@ objects, and know nothing else: on a photograph their answers mean nothing. Star
 published checkpoints."""
 
 
+_serials = itertools.count()
+
+
 @dataclass(frozen=True)
 class Loaded:
-    """trouble: why the preset that was asked for is not the one that is loaded; None where it is."""
+    """trouble: why the preset that was asked for is not the one that is loaded; None where it is.
+
+    serial: a number that no other load of this process has, for remembered answers; an `id` is given again once its object is gone.
+    """
 
     wrapper: Wrapper
     name: str
     preset: Preset
     seconds: float
     trouble: str | None = None
+    serial: int = field(default_factory=_serials.__next__)
 
 
 @dataclass

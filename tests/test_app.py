@@ -129,3 +129,13 @@ def test_every_control_has_a_hint(page: gr.Blocks) -> None:
     pictures = [b for b in page.blocks.values() if isinstance(b, gr.Image) and b.interactive is not False]
     assert len(pictures) == 2 and all("60 MB" in (p.placeholder or "") for p in pictures)
     assert any(b.elem_id == "upload-hint" for b in page.blocks.values())
+
+
+def test_a_run_is_cancelled_at_once_and_not_when_another_may_have_begun(page: gr.Blocks) -> None:
+    """The browser works through a press's listeners one after the other and waits for each to answer."""
+    listeners = page.get_config_file()["dependencies"]
+    cancelling = [d for d in listeners if d["cancels"]]
+    assert len(cancelling) >= 5
+    for one in cancelling:
+        earlier = [d for d in listeners if d["id"] < one["id"] and d["targets"] == one["targets"]]
+        assert not any(d["backend_fn"] for d in earlier), one["targets"]

@@ -312,7 +312,7 @@ def build() -> gr.Dropdown:
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
-    stopped = cancel.click(halted, [state], [bar], cancels=[run], **private)
+    stopped = gr.on([cancel.click], None, cancels=[run], **private).then(halted, [state], [bar], **private)  # the cancel first
     stopped.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
     order.input(gallery, [state, order], [pictures], **private)
     return adapter

@@ -27,6 +27,7 @@ LABELS = {
 HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
 WIDTHS: list[str | int] = [140, 250, 120, 120, 250, 330]
 """Of the table's columns, in pixels, as in the other tabs."""
+CANCELLED = "### Cancelled\nPress **Compare** to ask again."
 SLIDER = ("florence2", "florence2,gdrec+llm")
 
 
@@ -183,7 +184,8 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     )
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
-    cancel.click(lambda: "### Cancelled\nPress **Compare** to ask again.", None, [words], cancels=[run], queue=False, **private)
+    # The cancel first, as in the Locate tab
+    gr.on([cancel.click], None, cancels=[run], **private).then(lambda: CANCELLED, None, [words], queue=False, **private)
     gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
     tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)
     return adapter

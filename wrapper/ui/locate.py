@@ -31,6 +31,7 @@ ORDERS = 10
 WIDTHS: list[str | int] = [45, 105, 150, 70, 110, 180]
 """Of the table's columns, in pixels: on a phone it scrolls rather than breaks words."""
 LINK = "Copy a link to this answer"
+CANCELLED = "### Cancelled\nPress **Locate** to ask again."
 HINT = "Choose an example or upload a picture, then press **Locate**."
 
 
@@ -444,11 +445,11 @@ def build(page: gr.Blocks) -> Tab:
     for change in changes:
         change.then(downloads, [session], [files], **private)
     check.click(shuffle, [session], [checked], **private)
-    stale = [run]
-    cancel.click(lambda: "### Cancelled\nPress **Locate** to ask again.", None, [words], cancels=stale, queue=False, **private)
+    # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
+    gr.on([cancel.click], None, cancels=[run], **private).then(lambda: CANCELLED, None, [words], queue=False, **private)
     dropping = [picture.change, expression.change, proposers.input, adapter.input, truth.input]
-    gr.on(dropping, dropped, [session], [words], cancels=stale, queue=False, **private)
-    drawn = scene.click(new_scene, [category], [picture, expression, truth], cancels=stale, **private)
+    gr.on(dropping, None, cancels=[run], **private).then(dropped, [session], [words], queue=False, **private)
+    drawn = gr.on([scene.click], None, cancels=[run], **private).then(new_scene, [category], [picture, expression, truth], **private)
     asked_of_scene = drawn.then(live, asked, outputs, concurrency_limit=1, **answering)
     asked_of_scene.then(downloads, [session], [files], **private)
     # What the scene itself writes into the inputs is no `input`, so that it does not drop its own question

@@ -147,8 +147,9 @@ def test_a_copied_link_opens_the_answer_to_work_with(visit: Any, url: str) -> No
     answer = located(page).inner_text()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy a link").click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('deep_link='))")
-    other = visit(query=page.evaluate("navigator.clipboard.readText()").removeprefix(url))
+    page.get_by_role("button", name="Copied").wait_for()
+    link = page.wait_for_function("async () => (await navigator.clipboard.readText()).match(/.*deep_link=.*/)?.[0]").json_value()
+    other = visit(query=link.removeprefix(url))
     other.locator("#answer h3", has_text=answer).wait_for()
     assert other.get_by_label("Referring expression").first.input_value() == "the smallest book"
     other.locator("a[download]").first.wait_for(state="attached")

@@ -55,7 +55,7 @@ def test_below_the_threshold_the_answer_is_not_found() -> None:
 
 def test_who_was_not_asked_cannot_be_unsure() -> None:
     only = Selection((CUP,), 0, (1.0,), Reason.ONLY_CANDIDATE)
-    alone = Selection((CUP, CUP), 0, (), Reason.CHOSEN)
+    alone = Selection((CUP, CUP), 0, (), Reason.OWN_ANSWER)
     assert abstain(only, Thresholds(probability=0.99)) == only
     assert abstain(alone, Thresholds(probability=0.99)) == alone
     assert (only.margin, alone.margin, alone.guess) == (None, None, 0)

@@ -56,6 +56,7 @@ class Reason(str, Enum):
     """Why a selection is what it is."""
 
     CHOSEN = "chosen"
+    OWN_ANSWER = "own_answer"
     ONLY_CANDIDATE = "only_candidate"
     NO_CANDIDATES = "no_candidates"
     FALLBACK_NOT_AN_INDEX = "fallback_not_an_index"

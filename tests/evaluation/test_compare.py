@@ -26,6 +26,7 @@ def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: lis
         asked = wrapper.choose(candidates, text, picture.size, wrapper.selector_for([name], adapter))
         assert rows[f"{name}+llm"].index == asked.index
         assert np.allclose(rows[f"{name}+llm"].probabilities, asked.probabilities, atol=1e-3)
+        assert rows[name].reason is (Reason.OWN_ANSWER if candidates else Reason.NO_CANDIDATES)
     assert set(rows["gdrec"].timings_ms) == {"gdrec"}
     assert set(rows["florence2,gdrec+llm"].timings_ms) == {"florence2", "gdrec", "llama"}
 

@@ -11,6 +11,7 @@ from wrapper.prompt import render
 from wrapper.scenes.dataset import Scene, scenes
 from wrapper.selectors.base import FirstCandidate
 from wrapper.selectors.llama import LlamaSelector, score
+from wrapper.trace import explain
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,8 @@ def test_a_larger_copy_of_a_picture_gets_the_same_prompt(llama: LlamaSelector, v
 
 
 def test_first_candidate_asks_nobody(val_scenes: list[Scene]) -> None:
-    lists = [perfect(val_scenes[0]), []]
-    first, nothing = FirstCandidate().select(lists, ["a", "b"], [(640, 480)] * 2)
-    assert first.index == 0
-    assert nothing.index is None
+    lists = [perfect(val_scenes[0]), perfect(val_scenes[0])[:1], []]
+    first, only, nothing = FirstCandidate().select(lists, ["a", "b", "c"], [(640, 480)] * 3)
+    assert (first.index, only.index, nothing.index) == (0, 0, None)
+    assert first.probabilities == only.probabilities == (), "no LLM, no probability"
+    assert explain(first) == explain(only) == "the model's own answer, the first of its boxes"

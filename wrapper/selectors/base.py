@@ -30,13 +30,12 @@ class FirstCandidate:
 
     def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
         """The first of each list, without probabilities."""
-        return [without_asking(candidates) for candidates in lists]
+        return [Selection(tuple(c), 0, (), Reason.OWN_ANSWER) if c else without_asking(c) for c in lists]
 
 
 def without_asking(candidates: Sequence[Candidate]) -> Selection:
-    """The selection that needs no LLM: nothing, or the first candidate."""
+    """The selection from at most one candidate, which needs no LLM."""
     if not candidates:
         return Selection((), None, (), Reason.NO_CANDIDATES)
-    if len(candidates) == 1:
-        return Selection(tuple(candidates), 0, (1.0,), Reason.ONLY_CANDIDATE)
-    return Selection(tuple(candidates), 0, (), Reason.CHOSEN)
+    [only] = candidates
+    return Selection((only,), 0, (1.0,), Reason.ONLY_CANDIDATE)

@@ -161,10 +161,11 @@ def select_together(
 ) -> list[Selection]:
     """As `LlamaSelector.select`, with a selector a list. They share one LLM, which reads all prompts, whatever their adapters, in
     the same batches."""
-    done = [without_asking(candidates) for candidates in lists]
+    done: dict[int, Selection] = {}
     prompts: dict[int, tuple[str, list[int]]] = {}
     for i, (selector, candidates) in enumerate(zip(selectors, lists, strict=True)):
         if len(candidates) < 2:
+            done[i] = without_asking(candidates)
             continue
         text = render(candidates, expressions[i], selector.template, sizes[i])
         ids = selector.encode(text)
@@ -180,7 +181,7 @@ def select_together(
         for i, logs in zip(part, scores, strict=True):
             probabilities = logs.softmax(0)
             done[i] = Selection(tuple(lists[i]), int(probabilities.argmax()), tuple(probabilities.tolist()), Reason.CHOSEN, prompts[i][0])
-    return done
+    return [done[i] for i in range(len(lists))]
 
 
 @torch.inference_mode()

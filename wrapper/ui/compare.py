@@ -100,9 +100,8 @@ def table(rows: list[comparing.Compared], truth: Box | None) -> list[list[str]]:
         pick = "nothing" if s.chosen is None else f"{s.index}: {s.chosen.label} ({common.box_text(s.box)})"
         share = f"{s.probabilities[s.index]:.0%}" if s.probabilities and s.index is not None else ""
         overlap = "" if truth is None else f"{0.0 if s.box is None else iou(s.box, truth):.2f}"
-        how = "its own answer, the first of its boxes" if r.method.how == "alone" and s.box else explain(s)
         times = " + ".join(f"{ms:.0f} {common.NAMES.get(n, 'LLM')}" for n, ms in s.timings_ms.items())
-        out.append([_label(r), pick, share, overlap, how, times])
+        out.append([_label(r), pick, share, overlap, explain(s), times])
     return out
 
 

@@ -1,8 +1,10 @@
-"""The command line, run as people run it."""
+"""The command line, as people run it: in a process of its own where that matters, else by its `main` in this one, which
+spares the seconds that torch takes to import."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -10,7 +12,7 @@ import pytest
 import typer
 from PIL import Image
 
-from wrapper.cli import app
+from wrapper.cli import app, main
 from wrapper.errors import WrapperError
 from wrapper.training.settings import TrainSettings
 
@@ -18,8 +20,27 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+Done = subprocess.CompletedProcess[str]
+
+
+def alone(*arguments: str) -> Done:
+    """Run in a process of its own."""
     return subprocess.run([sys.executable, "-m", "wrapper", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run in this process."""
+    monkeypatch.chdir(ROOT)
+
+    def called(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["wrapper", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(left.value.code or 0), out, err)
+
+    return called
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +50,7 @@ def example() -> dict[str, str]:
 
 def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_path: Path) -> None:
     image, out = EXAMPLES / example["image"], tmp_path / "annotated.png"
-    done = run("locate", str(image), example["expression"], "--json", "--out", str(out))
+    done = alone("locate", str(image), example["expression"], "--json", "--out", str(out))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result) == {
@@ -41,7 +62,7 @@ def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_
         assert list(original.size) == list(annotated.size) == result["image_size"]
 
 
-def test_one_proposer_alone(example: dict[str, str]) -> None:
+def test_one_proposer_alone(run: Callable[..., Done], example: dict[str, str]) -> None:
     done = run("locate", str(EXAMPLES / example["image"]), example["expression"], "--proposers", "gdrec", "--json")
     assert {c["source"] for c in json.loads(done.stdout)["candidates"]} == {"gdrec"}
 
@@ -59,7 +80,7 @@ def test_one_proposer_alone(example: dict[str, str]) -> None:
         (("scenes", "--split", "all", "--out", "x"), "no split"),
     ],
 )
-def test_errors_are_one_line(arguments: tuple[str, ...], words: str) -> None:
+def test_errors_are_one_line(run: Callable[..., Done], arguments: tuple[str, ...], words: str) -> None:
     done = run(*arguments)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -68,11 +89,25 @@ def test_errors_are_one_line(arguments: tuple[str, ...], words: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_unknown_flags_fail() -> None:
+def test_a_process_says_its_error_and_nothing_else() -> None:
+    done = alone("locate", "examples/size-1.jpg", "the cup", "--llama", "./nowhere")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+
+
+def test_a_question_that_cannot_be_answered_is_refused_before_any_model_is_imported() -> None:
+    """Seconds pass until torch is there; a typing error should not cost them."""
+    for wrong in ((" ", "--preset", "tiny"), ("the cup", "--preset", "huge")):
+        program = f"import sys; sys.argv[1:] = ['locate', 'examples/size-1.jpg', *{wrong!r}]\nfrom wrapper.cli import main\ntry: main()\n"
+        program += "except SystemExit as left: print(left.code, 'torch' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.stdout.split() == ["1", "False"], done.stderr
+
+
+def test_unknown_flags_fail(run: Callable[..., Done]) -> None:
     assert run("locate", "a.png", "the cup", "--colour").returncode == 2
 
 
-def test_scenes_are_written(tmp_path: Path) -> None:
+def test_scenes_are_written(run: Callable[..., Done], tmp_path: Path) -> None:
     done = run("scenes", "--split", "val", "--n", "2", "--seed", "1", "--out", str(tmp_path / "s"))
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "s" / "data.jsonl").read_text().splitlines()]
@@ -80,7 +115,7 @@ def test_scenes_are_written(tmp_path: Path) -> None:
     assert set(rows[0]) == {"image", "expression", "bbox", "category", "objects"}
 
 
-def test_compare_prints_every_method(example: dict[str, str]) -> None:
+def test_compare_prints_every_method(run: Callable[..., Done], example: dict[str, str]) -> None:
     done = run("compare", str(EXAMPLES / example["image"]), example["expression"], "--adapter", "zero-shot", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -96,7 +131,7 @@ def test_every_training_value_is_an_option_with_its_help() -> None:
         assert options[field].help == get_args(kind)[1]
 
 
-def test_a_dry_run_of_deploy_lists_files_and_sizes() -> None:
+def test_a_dry_run_of_deploy_lists_files_and_sizes(run: Callable[..., Done]) -> None:
     done = run("deploy", "--space", "you/demo", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "app.py" in done.stdout and "bytes in" in done.stdout.splitlines()[-1]
@@ -122,7 +157,7 @@ def test_bad_data_gets_one_sentence(arguments: tuple[str, ...], words: str) -> N
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_full_disk_gets_one_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_gets_one_sentence(run: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"preset": "tiny", "models": {}, "adapters": {}, "iou_threshold": 0.5, "data": []}')
     (tmp_path / "report.md.tmp").symlink_to("/dev/full")
     done = run("report", str(tmp_path))

@@ -59,17 +59,17 @@ def locate(
     """Find one object in a picture."""
     from wrapper.images import load_image
     from wrapper.quiet import quiet_libraries
+    from wrapper.subject import check_expression
 
-    picture = load_image(image)
+    # What can be wrong with the question is said before the seconds that torch takes to import
+    picture, text = load_image(image), check_expression(expression)
+    chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
     quiet_libraries()
     from wrapper.candidates import Thresholds, abstain
     from wrapper.draw import annotate
     from wrapper.pipeline import Wrapper
-    from wrapper.subject import check_expression
     from wrapper.trace import explain, trace
 
-    text = check_expression(expression)
-    chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
     wrapper = Wrapper.from_preset(chosen, _names(proposers))
     selection = abstain(wrapper.locate(picture, text), Thresholds(least_probability, least_score))
     if out is not None:
@@ -97,8 +97,9 @@ def compare(
     """Find one object by every method: each model alone, each with the LLM, and both with the LLM."""
     from wrapper.images import load_image
     from wrapper.quiet import quiet_libraries
+    from wrapper.subject import check_expression
 
-    picture = load_image(image)
+    picture, text, chosen = load_image(image), check_expression(expression), find_preset(preset)
     quiet_libraries()
     from wrapper.evaluation.compare import EVERY, agreement, in_words
     from wrapper.evaluation.compare import compare as run
@@ -107,10 +108,10 @@ def compare(
     from wrapper.trace import explain, trace
 
     methods = [Method.parse(text) for text in EVERY]
-    [rows] = run(Wrapper.from_preset(preset, PROPOSERS), [picture], [expression], methods, adapter)
+    [rows] = run(Wrapper.from_preset(chosen, PROPOSERS), [picture], [text], methods, adapter)
     if as_json:
-        answers = [{"method": str(r.method)} | trace(r.selection, expression, picture.size) for r in rows]
-        print(json.dumps({"expression": expression, "agreement": agreement(rows), "methods": answers}))
+        answers = [{"method": str(r.method)} | trace(r.selection, text, picture.size) for r in rows]
+        print(json.dumps({"expression": text, "agreement": agreement(rows), "methods": answers}))
         return
     for r in rows:
         box = "nothing" if r.selection.box is None else " ".join(f"{v:6.1f}" for v in r.selection.box)

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -48,18 +47,40 @@ def _palette() -> sv.ColorPalette:
 
 
 def annotate(image: Image.Image, selection: Selection, truth: Box | None = None, marked: int | None = None) -> Image.Image:
-    """The picture (RGB) with every candidate's box and index, and the pick spotlighted; a new picture of the same size.
+    """The picture (RGB) with every candidate's box and index, coloured by source, and the pick spotlighted; a new picture of
+    the same size.
 
     truth: the true box where it is known; its corners are marked in white. marked: a candidate to be pointed out.
     """
-    scene = draw_candidates(_spotlight(image, selection.box), selection.candidates, selection.index)
+    scene, candidates = _spotlight(image, selection.box), selection.candidates
+    order = sorted(range(len(candidates)), key=lambda i: i == selection.index)  # the pick on top
+    scene = _boxes(scene, [candidates[i] for i in order])
+    if selection.chosen is not None:
+        scene = _frame(scene, selection.chosen)
     if marked is not None:
-        scene = _ring(scene, selection.candidates[marked])
-    return scene if truth is None else _corners(scene, truth)
+        scene = _ring(scene, candidates[marked])
+    if truth is not None:
+        scene = _corners(scene, truth)
+    return _labels(scene, selection, order)
 
 
-def _ring(scene: Image.Image, candidate: Candidate) -> Image.Image:
-    found, thickness = detections([candidate]), max(3, round(min(scene.size) / 120))
+def _line(size: tuple[int, int]) -> int:
+    """Pixels of a box's line, so that it is as thick in a small as in a large picture."""
+    return max(2, round(min(size) / 200))
+
+
+def _boxes(scene: Image.Image, candidates: Sequence[Candidate]) -> Image.Image:
+    return sv.BoxAnnotator(_palette(), _line(scene.size)).annotate(scene, detections(candidates))
+
+
+def _frame(scene: Image.Image, pick: Candidate) -> Image.Image:
+    found = detections([pick])
+    scene = sv.BoxAnnotator(sv.Color.BLACK, 3 * _line(scene.size)).annotate(scene, found)
+    return sv.BoxAnnotator(sv.Color.from_hex(PICK), 2 * _line(scene.size)).annotate(scene, found)
+
+
+def _ring(scene: Image.Image, marked: Candidate) -> Image.Image:
+    found, thickness = detections([marked]), max(3, round(min(scene.size) / 120))
     scene = sv.BoxAnnotator(sv.Color.WHITE, 2 * thickness).annotate(scene, found)
     return sv.BoxAnnotator(_palette(), thickness).annotate(scene, found)
 
@@ -71,38 +92,25 @@ def _corners(scene: Image.Image, box: Box) -> Image.Image:
     return sv.BoxCornerAnnotator(sv.Color.WHITE, side, length).annotate(scene, found)
 
 
-def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], pick: int | None = None) -> Image.Image:
-    """The picture with numbered boxes, coloured by source; the pick's on top with a double frame."""
-    scene = image.copy()
+def _labels(scene: Image.Image, selection: Selection, order: Sequence[int]) -> Image.Image:
+    """Every candidate's index, and the pick's words, above all lines. In one go, as supervision keeps only those labels off each
+    other that are drawn together."""
+    candidates = selection.candidates
     if not candidates:
         return scene
-    thickness = max(2, round(min(image.size) / 200))
-    others = [i for i in range(len(candidates)) if i != pick]
-    found = detections(candidates)
-    labels = [str(i) for i in range(len(candidates))]
-    if others:
-        rest: Any = found[np.array(others)]
-        scene = sv.BoxAnnotator(_palette(), thickness).annotate(scene, rest)
-        scene = _labels(image.size, 0.9).annotate(scene, rest, [labels[i] for i in others])
-    if pick is not None:
-        chosen: Any = found[np.array([pick])]
-        scene = sv.BoxAnnotator(sv.Color.BLACK, 3 * thickness).annotate(scene, chosen)
-        scene = sv.BoxAnnotator(sv.Color.from_hex(PICK), 2 * thickness).annotate(scene, chosen)
-        scene = _labels(image.size, 1.2).annotate(scene, chosen, [f"{labels[pick]} {candidates[pick].label[:40]}"])
-    return scene
-
-
-def _labels(size: tuple[int, int], scale: float) -> sv.RichLabelAnnotator:
-    points = max(11, round(min(size) / 32 * scale))
-    return sv.RichLabelAnnotator(
+    words = [f"{i} {candidates[i].label[:40]}" if i == selection.index else str(i) for i in order]
+    points = max(11, round(min(scene.size) / 30))
+    annotator = sv.RichLabelAnnotator(
         color=_palette(), text_color=sv.Color.WHITE, font_path=str(font_path()), font_size=points, text_padding=max(2, points // 4),
         smart_position=True,
     )  # fmt: skip
+    return annotator.annotate(scene, detections([candidates[i] for i in order]), words)
 
 
 def _spotlight(image: Image.Image, box: Box | None) -> Image.Image:
+    """A new picture, dark outside the box; as bright as before where there is none."""
     if box is None:
-        return image
+        return image.copy()
     dark = image.point(lambda v: round(v * DIMMED))
     corner = (int(box[0]), int(box[1]))
     dark.paste(image.crop((*corner, round(box[2]), round(box[3]))), corner)

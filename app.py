@@ -36,7 +36,7 @@ BUTTON_HINTS = {
     "Cancel": "Stop the run; nothing you entered is lost.",
     "New scene": "Draw a picture that no model has seen, with an expression and its true box, and locate it.",
     "Ask again": "Let the LLM choose again from the list as it stands.",
-    "Delete the chosen candidate": "Take the marked candidate off the list and let the LLM choose again.",
+    "Delete the candidate pointed out": "Take it off the list and let the LLM choose again.",
     "Shuffle check": "Ask about the same list in several orders and count how many agree.",
     locate.LINK: "For an hour the link opens this picture and answer for whoever has it.",
     "Add": "Put a box of your own on the list and let the LLM choose again.",
@@ -62,8 +62,10 @@ FINISHING = """() => {
   new MutationObserver(mend).observe(document.body, {childList: true, subtree: true});
   mend();
 }""".replace("HINTS", json.dumps(BUTTON_HINTS))
-# Darker letters than the theme's own, for people who see contrast badly (WCAG 2.1, 1.4.3).
-THEME = gr.themes.Soft().set(
+# The reader's own fonts: the theme's, with round capitals, turns LLM into something else. And darker letters than the theme's, for
+# people who see contrast badly (WCAG 2.1, 1.4.3).
+THEME = gr.themes.Soft(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")).set(
+    body_background_fill="*neutral_100", block_border_width="1px", checkbox_border_color="*neutral_400",
     block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300", block_title_text_color="*primary_800",
     block_title_text_color_dark="*primary_200", block_label_text_color="*primary_800", block_label_text_color_dark="*primary_200",
     body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300", button_primary_background_fill="*primary_600",
@@ -73,7 +75,7 @@ THEME = gr.themes.Soft().set(
     input_placeholder_color_dark="*neutral_400",
 )  # fmt: skip
 LOOKS: dict[str, Any] = {
-    "theme": THEME, "js": FINISHING, "max_file_size": common.MAX_UPLOAD, "allowed_paths": [], "enable_monitoring": False,
+    "theme": THEME, "css": common.CSS, "js": FINISHING, "max_file_size": common.MAX_UPLOAD, "allowed_paths": [], "enable_monitoring": False,
     "show_error": True, "run_history": False, "footer_links": ["api", "settings"],
 }  # fmt: skip
 """How the page is served, here and in tests."""

@@ -144,6 +144,10 @@ class Thresholds:
     probability: float = 0.0
     score: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.probability <= 1.0 and 0.0 <= self.score <= 1.0):
+            raise ValueError(f"thresholds are between 0 and 1, not {self.probability} and {self.score}")
+
 
 def abstain(selection: Selection, least: Thresholds) -> Selection:
     """The selection, or "not found" where it lies below one of the thresholds.

@@ -101,22 +101,20 @@ def compare(
 
     picture, text, chosen = load_image(image), check_expression(expression), find_preset(preset)
     quiet_libraries()
-    from wrapper.evaluation.compare import EVERY, agreement, in_words
+    from wrapper.evaluation.compare import EVERY, as_record, in_words, methods_with
     from wrapper.evaluation.compare import compare as run
-    from wrapper.evaluation.methods import Method
     from wrapper.pipeline import PROPOSERS, Wrapper
-    from wrapper.trace import explain, trace
+    from wrapper.trace import explain
 
-    methods = [Method.parse(text) for text in EVERY]
-    [rows] = run(Wrapper.from_preset(chosen, PROPOSERS), [picture], [text], methods, adapter)
+    wrapper = Wrapper.from_preset(chosen, PROPOSERS)
+    [rows] = run(wrapper, [picture], [text], methods_with(wrapper, EVERY, adapter))
     if as_json:
-        answers = [{"method": str(r.method)} | trace(r.selection, text, picture.size) for r in rows]
-        print(json.dumps({"expression": text, "agreement": agreement(rows), "methods": answers}))
+        print(json.dumps(as_record(rows, text, picture.size)))
         return
     for r in rows:
         box = "nothing" if r.selection.box is None else " ".join(f"{v:6.1f}" for v in r.selection.box)
-        print(f"{r.method!s:24}  {box:30}  {explain(r.selection)}")
-    print(in_words(rows, {m: str(m) for m in methods}))
+        print(f"{r.method!s:33}  {box:30}  {explain(r.selection)}")
+    print(in_words(rows, [str(r.method) for r in rows]))
 
 
 def _save(picture: "object", out: Path) -> None:

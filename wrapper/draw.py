@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image
 
-from wrapper.candidates import BY_HAND, Box, Candidate, Selection
+from wrapper.candidates import BY_HAND, NOT_FOUND, Box, Candidate, Selection
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="OpenCV")  # nothing drawn here needs it
@@ -46,22 +47,59 @@ def _palette() -> sv.ColorPalette:
     return sv.ColorPalette.from_hex([*COLORS.values(), OTHER])
 
 
-def annotate(image: Image.Image, selection: Selection, truth: Box | None = None, marked: int | None = None) -> Image.Image:
-    """The picture (RGB) with every candidate's box and index, coloured by source, and the pick spotlighted; a new picture of
-    the same size.
+def annotate(
+    image: Image.Image,
+    selection: Selection,
+    truth: Box | None = None,
+    marked: int | None = None,
+    corner: tuple[float, float] | None = None,
+    longest: int | None = None,
+) -> Image.Image:
+    """The picture (RGB) with every candidate's box and index, coloured by source, and the pick spotlighted; a new picture.
 
-    truth: the true box where it is known; its corners are marked in white. marked: a candidate to be pointed out.
+    truth: the true box where it is known; its corners are marked in white. marked: a candidate to be pointed out. corner: a
+    point to be marked, (x, y) in pixels. longest: pixels of the longer side to which a larger picture is scaled down before
+    anything is drawn; None keeps its size. Where the answer is "not found", the best guess is labelled with a question mark.
     """
-    scene, candidates = _spotlight(image, selection.box), selection.candidates
-    order = sorted(range(len(candidates)), key=lambda i: i == selection.index)  # the pick on top
+    scene, factor = _shrunk(image, longest)
+    candidates = _scaled(selection.candidates, factor)
+    pick, guess = selection.index, selection.guess if selection.reason in NOT_FOUND else None
+    order = sorted(range(len(candidates)), key=lambda i: i == pick)  # the pick on top
+    scene = _spotlight(scene, None if pick is None else candidates[pick].box)
     scene = _boxes(scene, [candidates[i] for i in order])
-    if selection.chosen is not None:
-        scene = _frame(scene, selection.chosen)
+    if pick is not None:
+        scene = _frame(scene, candidates[pick])
     if marked is not None:
         scene = _ring(scene, candidates[marked])
     if truth is not None:
-        scene = _corners(scene, truth)
-    return _labels(scene, selection, order)
+        scene = _corners(scene, _times(truth, factor))
+    if corner is not None:
+        scene = _dot(scene, (corner[0] * factor, corner[1] * factor))
+    words = [f"{i} {candidates[i].label[:40]}" if i == pick else f"{i}?" if i == guess else str(i) for i in order]
+    return _labels(scene, [candidates[i] for i in order], words)
+
+
+def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], longest: int | None = None) -> Image.Image:
+    """The picture (RGB) with candidates' boxes and indices, before one is chosen; a new picture. longest: as in `annotate`."""
+    scene, factor = _shrunk(image, longest)
+    found = _scaled(candidates, factor)
+    return _labels(_boxes(scene, found), found, [str(i) for i in range(len(found))])
+
+
+def _shrunk(image: Image.Image, longest: int | None) -> tuple[Image.Image, float]:
+    """A copy, scaled down where it is larger than that, and by which factor."""
+    small = image.copy()
+    if longest is not None:
+        small.thumbnail((longest, longest))
+    return small, max(small.size) / max(image.size)
+
+
+def _scaled(candidates: Sequence[Candidate], factor: float) -> list[Candidate]:
+    return [replace(c, box=_times(c.box, factor)) for c in candidates]
+
+
+def _times(box: Box, factor: float) -> Box:
+    return box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor
 
 
 def _line(size: tuple[int, int]) -> int:
@@ -92,25 +130,27 @@ def _corners(scene: Image.Image, box: Box) -> Image.Image:
     return sv.BoxCornerAnnotator(sv.Color.WHITE, side, length).annotate(scene, found)
 
 
-def _labels(scene: Image.Image, selection: Selection, order: Sequence[int]) -> Image.Image:
-    """Every candidate's index, and the pick's words, above all lines. In one go, as supervision keeps only those labels off each
-    other that are drawn together."""
-    candidates = selection.candidates
+def _dot(scene: Image.Image, point: tuple[float, float]) -> Image.Image:
+    found = sv.Detections(xyxy=np.array([[*point, *point]], dtype=np.float32), class_id=np.array([0]))
+    return sv.DotAnnotator(sv.Color.WHITE, 3 * _line(scene.size), outline_thickness=_line(scene.size)).annotate(scene, found)
+
+
+def _labels(scene: Image.Image, candidates: Sequence[Candidate], words: list[str]) -> Image.Image:
+    """A label a candidate, above all lines. In one go, as supervision keeps only those off each other that are drawn together."""
     if not candidates:
         return scene
-    words = [f"{i} {candidates[i].label[:40]}" if i == selection.index else str(i) for i in order]
     points = max(11, round(min(scene.size) / 30))
     annotator = sv.RichLabelAnnotator(
         color=_palette(), text_color=sv.Color.WHITE, font_path=str(font_path()), font_size=points, text_padding=max(2, points // 4),
         smart_position=True,
     )  # fmt: skip
-    return annotator.annotate(scene, detections([candidates[i] for i in order]), words)
+    return annotator.annotate(scene, detections(candidates), words)
 
 
 def _spotlight(image: Image.Image, box: Box | None) -> Image.Image:
-    """A new picture, dark outside the box; as bright as before where there is none."""
+    """Dark outside the box; as bright as before where there is none."""
     if box is None:
-        return image.copy()
+        return image
     dark = image.point(lambda v: round(v * DIMMED))
     corner = (int(box[0]), int(box[1]))
     dark.paste(image.crop((*corner, round(box[2]), round(box[3]))), corner)

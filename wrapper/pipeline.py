@@ -68,11 +68,15 @@ def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expres
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of an answer: what is done, all candidates so far, milliseconds by step; at the end the selection."""
+    """One step of an answer: what is done, all candidates so far, milliseconds by step; at the end the selection.
+
+    began: `time.monotonic()` when the question was begun, by which a step that was kept from an earlier time is told.
+    """
 
     done: str
     candidates: tuple[Candidate, ...]
     timings_ms: Mapping[str, float]
+    began: float
     selection: Selection | None = None
 
 
@@ -122,6 +126,7 @@ class Wrapper:
         texts = [check_expression(e) for e in expressions]
         pictures = [open_picture(i) for i in images]
         names = list(proposers or self.proposers)
+        check_proposers(names)
         collected = collect([self.proposer(name) for name in names], pictures, texts)
         selector = self.selector_for(names)
         began = time.perf_counter()
@@ -132,17 +137,17 @@ class Wrapper:
 
     def stages(self, image: Image.Image, expression: str, proposers: Sequence[str], adapter: str = AUTO) -> Iterator[Stage]:
         """As `locate` for an RGB picture, step by step: one stage a proposer as it is done, then the LLM's choice."""
-        text = check_expression(expression)
+        text, began = check_expression(expression), time.monotonic()
         found: list[Candidate] = []
         timings: dict[str, float] = {}
         for name in proposers:
             collected = collect([self.proposer(name)], [image], [text])
             found = merge([found, *collected.by_proposer[name]])
             timings |= collected.timings_ms
-            yield Stage(name, tuple(found), dict(timings))
+            yield Stage(name, tuple(found), dict(timings), began)
         selection = self.choose(found, text, image.size, self.selector_for(proposers, adapter))
         timings |= selection.timings_ms
-        yield Stage("choice", tuple(found), timings, replace(selection, timings_ms=timings))
+        yield Stage("choice", tuple(found), timings, began, replace(selection, timings_ms=timings))
 
     def choose(self, candidates: Sequence[Candidate], expression: str, size: tuple[int, int], selector: Selector) -> Selection:
         """Only the last step: one of these candidates, of a picture of (width, height) pixels."""
@@ -170,13 +175,20 @@ class Wrapper:
         return self.proposers[name]
 
 
+def check_proposers(names: Sequence[str]) -> None:
+    """ModelError where one of these is no proposer, or stands there twice: its boxes would be listed twice."""
+    unknown = [name for name in names if name not in PROPOSERS]
+    if unknown or not names:
+        raise ModelError(f"There is no proposer {', '.join(unknown) or 'named'}. Choose from {', '.join(PROPOSERS)}.")
+    if len(set(names)) < len(names):
+        raise ModelError(f"A proposer is named twice in {', '.join(names)}. Name each once.")
+
+
 def load_proposers(
     preset: Preset, names: Sequence[str], device: torch.device, dtype: torch.dtype, tell: Callable[[str], None] = lambda part: None
 ) -> dict[str, Proposer]:
     """The proposers of a preset by name, in the order given; GD and GDrec share one model."""
-    unknown = [name for name in names if name not in PROPOSERS]
-    if unknown or not names:
-        raise ModelError(f"There is no proposer {', '.join(unknown) or 'named'}. Choose from {', '.join(PROPOSERS)}.")
+    check_proposers(names)
     loaded: dict[str, Proposer] = {}
     detector = None
     if {"gd", "gdrec"} & set(names):

@@ -78,7 +78,7 @@ PRESETS: dict[str, Preset] = {
 
 def adapter_name(proposers: Sequence[str]) -> str:
     """Under which name an adapter for these proposers' candidates is kept. GD's are read as GDrec's."""
-    return "ensemble" if len(proposers) > 1 else {"gd": "gdrec"}.get(proposers[0], proposers[0])
+    return "ensemble" if len(set(proposers)) > 1 else {"gd": "gdrec"}.get(proposers[0], proposers[0])
 
 
 def best_preset() -> str:

@@ -157,23 +157,67 @@ def test_a_copied_link_opens_the_answer_to_work_with(visit: Any, url: str) -> No
     other.locator("#answer", has_text="Pointed out: box 1").wait_for()
 
 
-def test_the_page_is_served_while_models_are_loaded(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slow(browser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, threading.Event]]:
+    """The address of a page whose models are not loaded, and so answer nothing, before the event is set."""
     monkeypatch.setitem(presets.PRESETS, "slow", replace(presets.PRESETS["tiny"], adapters={}))
     gate = threading.Event()
-    slow = app.build("slow", tell=lambda part: gate.wait(120) and None)
-    _, address, _ = slow.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **app.LOOKS)
+    blocks = app.build("slow", tell=lambda part: gate.wait(120) and None)
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **app.LOOKS)
+    yield address, gate
+    gate.set()
+    blocks.close()
+    models.load("tiny")
+
+
+def test_the_page_is_served_while_models_are_loaded(browser: Any, slow: tuple[str, threading.Event]) -> None:
+    address, gate = slow
     page = browser.new_page()
     page.goto(f"{address}?example=2", wait_until="domcontentloaded")
     page.locator("#notice", has_text="being loaded, part 1 of 3").wait_for()
     page.wait_for_function("document.querySelector('textarea')?.value.length > 3")
-    page.get_by_role("button", name="Locate", exact=True).click()
     gate.set()
     page.locator("#answer h3", has_text="Box").wait_for()
     page.locator("#status", has_text="Preset slow: florence-2").wait_for()
     assert page.locator("#notice").inner_text() == ""
     page.close()
-    slow.close()
-    models.load("tiny")
+
+
+def test_only_the_last_question_is_answered(browser: Any, slow: tuple[str, threading.Event]) -> None:
+    """Whether another one is typed, uploaded, drawn or chosen while one is being answered."""
+    address, gate = slow
+    page = browser.new_page()
+    page.goto(f"{address}?example=2", wait_until="domcontentloaded")
+    expression, answer = page.get_by_label("Referring expression").first, page.locator("#answer")
+    busy = page.locator("#shown .generating, #shown .progress-text, #shown [data-testid=status-tracker] .wrap:not(.hide)").first
+    page.wait_for_function("document.querySelector('textarea')?.value.length > 3")
+    busy.wait_for()
+    expression.press_sequentially(" now")
+    busy.wait_for(state="hidden")
+    assert answer.inner_text().startswith("Press an example")
+    page.get_by_role("button", name="ordinal: ").click()
+    busy.wait_for()
+    page.locator("input[type=file]").first.set_input_files(str(EXAMPLES / ROW["image"]))
+    busy.wait_for(state="hidden")
+    page.get_by_role("button", name="New scene").click()
+    busy.wait_for()
+    page.get_by_role("button", name="attribute: ").click()
+    wanted = next(r for r in json.loads((EXAMPLES / "examples.json").read_text()) if r["category"] == "attribute")["expression"]
+    page.wait_for_function(f"document.querySelector('textarea').value === {wanted!r}")
+    gate.set()
+    answer.locator("h3", has_text="Box").wait_for()
+    page.wait_for_timeout(2 * SECONDS)  # time for any other to come late
+    page.locator("button", has_text="Everything as JSON").first.click()
+    page.get_by_text(f'"{wanted}"').first.wait_for()
+    page.close()
+
+
+def test_an_example_is_answered_at_a_press(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("button", name=f"position: {ROW['expression']}"[:40]).click()
+    page.locator("#answer h3", has_text="Box").wait_for()
+    page.locator("#answer", has_text="with the true box").wait_for()
+    page.locator("a[download]").first.wait_for(state="attached")
 
 
 def test_compare_takes_over_and_answers(visit: Any) -> None:

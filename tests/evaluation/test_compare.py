@@ -1,10 +1,13 @@
 """Methods side by side."""
 
+import json
+
 import numpy as np
 import pytest
 
 from wrapper.candidates import Candidate, Reason, Selection
-from wrapper.evaluation.compare import EVERY, Compared, agreement, compare, in_words
+from wrapper.errors import DataError, ModelError
+from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare, in_words, methods_with
 from wrapper.evaluation.methods import Method
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import Scene
@@ -15,9 +18,10 @@ METHODS = [Method.parse(text) for text in EVERY]
 @pytest.mark.parametrize("adapter", ["zero-shot", "auto"])
 def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: list[Scene], adapter: str) -> None:
     picture, text = val_scenes[2].picture(), val_scenes[2].expression.text
-    [_, found] = compare(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], METHODS, adapter)
-    rows = {str(r.method): r.selection for r in found}
-    assert list(rows) == list(EVERY)
+    methods = methods_with(wrapper, EVERY, adapter)
+    [_, found] = compare(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], methods)
+    rows = {name: r.selection for name, r in zip(EVERY, found, strict=True)}
+    assert [r.method for r in found] == methods
     for name in ("gd", "gdrec", "florence2"):
         candidates = wrapper.proposer(name).propose([picture], [text])[0]
         assert [c.label for c in rows[name].candidates] == [c.label for c in candidates]
@@ -29,6 +33,27 @@ def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: lis
         assert rows[name].reason is (Reason.OWN_ANSWER if candidates else Reason.NO_CANDIDATES)
     assert set(rows["gdrec"].timings_ms) == {"gdrec"}
     assert set(rows["florence2,gdrec+llm"].timings_ms) == {"florence2", "gdrec", "llama"}
+
+
+def test_methods_say_which_adapter_they_use(wrapper: Wrapper) -> None:
+    """In the words in which `wrapper evaluate` takes them."""
+    texts = ["gd", "gd+llm", "gdrec+llm:florence2", "florence2,gdrec+llm"]
+    assert [str(m) for m in methods_with(wrapper, texts)] == ["gd", "gd+llm:gdrec", "gdrec+llm:florence2", "florence2,gdrec+llm:ensemble"]
+    assert [str(m) for m in methods_with(wrapper, texts, "zero-shot")] == ["gd", "gd+llm", "gdrec+llm:florence2", "florence2,gdrec+llm"]
+    assert str(methods_with(wrapper, ["gdrec+llm"], "ensemble")[0]) == "gdrec+llm:ensemble"
+    with pytest.raises(ModelError, match="no adapter 'nobody'"):
+        methods_with(wrapper, texts, "nobody")
+
+
+def test_the_best_candidate_is_not_guessed_without_the_true_box(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    with pytest.raises(DataError, match="best candidate"):
+        compare(wrapper, [val_scenes[0].picture()], ["the cup"], [Method.parse("gdrec+oracle")])
+
+
+def test_a_record_of_a_comparison_is_plain_data() -> None:
+    record = as_record(picks(0, None), "the cup", (640, 480))
+    assert json.loads(json.dumps(record)) == record
+    assert [m["box"] for m in record["methods"]] == [[0.0, 0.0, 100.0, 100.0], None]
 
 
 def picks(*xs: float | None) -> list[Compared]:
@@ -58,5 +83,4 @@ def test_agreement_is_the_overlap_of_the_picks() -> None:
     ],
 )
 def test_who_agrees_with_whom(xs: tuple[float | None, ...], words: str) -> None:
-    rows = picks(*xs)
-    assert in_words(rows, {r.method: name for r, name in zip(rows, "abc", strict=False)}) == words
+    assert in_words(picks(*xs), "abc") == words

@@ -1,10 +1,11 @@
 """What goes to a ZeroGPU process and comes back is pickled on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from wrapper import datasets
@@ -40,6 +41,19 @@ def test_arguments_and_results_survive_pickling() -> None:
         assert results
         for result in results:
             assert survives(result) == result
+
+
+def test_what_is_wrong_with_a_question_is_still_said_when_it_comes_from_a_gpu_process() -> None:
+    """ZeroGPU passes on the words of Gradio's own errors, and of no others."""
+    picture = locate.common.opened(PATH)
+    calls: list[Callable[[], object]] = [
+        lambda: list(locate._stages(picture, EXPRESSION, ["gdrec"], "nobody")),
+        lambda: compare._compare(picture, EXPRESSION, "nobody"),
+    ]
+    for wrong in calls:
+        with pytest.raises(gr.Error, match="no adapter 'nobody'") as caught:
+            wrong()
+        assert survives(caught.value).message == caught.value.message
 
 
 def test_every_gpu_function_is_tried() -> None:

@@ -4,6 +4,7 @@ import lzma
 import shutil
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from wrapper.datasets.base import Dataset
@@ -33,7 +34,16 @@ def read_zip(path: Path, folder: Path) -> Dataset:
                     shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         raise DataError(f"The archive cannot be unpacked ({error}). Pack it again as a plain zip file without a password.") from error
-    return read_jsonl(rows)
+    try:
+        data = read_jsonl(rows)
+    except DataError as error:
+        raise DataError(_as_packed(str(error), folder)) from error
+    return replace(data, name=_as_packed(data.name, folder), skipped=[replace(s, why=_as_packed(s.why, folder)) for s in data.skipped])
+
+
+def _as_packed(text: str, folder: Path) -> str:
+    """Names of files as they are in the archive; where it was unpacked is nobody's business."""
+    return text.replace(f"{folder}/", "")
 
 
 def _checked(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:

@@ -11,17 +11,19 @@ from wrapper.errors import ImageError
 from wrapper.evaluation.compare import Compared, compare
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
-from wrapper.pipeline import AUTO, Wrapper
+from wrapper.pipeline import Wrapper
 
 NOTHING = Selection((), None, (), Reason.NO_CANDIDATES)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One example's answers by all methods, in the methods' order."""
+    """One example's answers by all methods, in the methods' order. failed: why its picture could not be used, in which case
+    all of them found nothing."""
 
     example: Example
     compared: tuple[Compared, ...]
+    failed: str | None = None
 
     def outcomes(self) -> list[Outcome]:
         """Each method's answer, judged."""
@@ -36,24 +38,27 @@ class Answer:
         return sum(apart) / max(1, len(pairs))
 
 
-def answers(
-    wrapper: Wrapper, examples: Sequence[Example], methods: Sequence[Method], adapter: str = AUTO, batch: int = 8
-) -> Iterator[list[Answer]]:
-    """Answers in batches. An example whose picture cannot be read counts as not found."""
+def answers(wrapper: Wrapper, examples: Sequence[Example], methods: Sequence[Method], batch: int = 8) -> Iterator[list[Answer]]:
+    """Answers in batches. An example whose picture cannot be used counts as not found, and says why."""
+    nothing = tuple(Compared(m, NOTHING) for m in methods)
     for start in range(0, len(examples), batch):
         part = examples[start : start + batch]
-        pictures = [_opened(e) for e in part]
-        good = [(e, p) for e, p in zip(part, pictures, strict=True) if p is not None]
-        found = compare(wrapper, [p for _, p in good], [e.expression for e, _ in good], methods, adapter) if good else []
-        by_id = {e.id: tuple(rows) for (e, _), rows in zip(good, found, strict=True)}
-        yield [Answer(e, by_id.get(e.id, tuple(Compared(m, NOTHING) for m in methods))) for e in part]
+        pictures, failed = _opened(part)
+        good = [e for e in part if e.id in pictures]
+        found = compare(wrapper, [pictures[e.id] for e in good], [e.expression for e in good], methods) if good else []
+        by_id = {e.id: tuple(rows) for e, rows in zip(good, found, strict=True)}
+        yield [Answer(e, by_id.get(e.id, nothing), failed.get(e.id)) for e in part]
 
 
-def _opened(example: Example) -> Image.Image | None:
-    try:
-        return example.image.open()
-    except ImageError:
-        return None
+def _opened(examples: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, str]]:
+    """Pictures by their examples' ids, and why the others cannot be used."""
+    pictures, failed = {}, {}
+    for e in examples:
+        try:
+            pictures[e.id] = e.image.open()
+        except ImageError as error:
+            failed[e.id] = str(error)
+    return pictures, failed
 
 
 def figures(done: Sequence[Answer], methods: Sequence[Method]) -> dict[Method, Figures]:

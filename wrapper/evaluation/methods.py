@@ -33,9 +33,10 @@ class Method:
         left, _, right = text.strip().partition("+")
         proposers = tuple(p.strip() for p in left.split(","))
         how, _, adapter = right.partition(":")
-        if not proposers or any(p not in PROPOSERS for p in proposers) or how not in ("", "llm", "oracle") or (adapter and how != "llm"):
+        known = all(p in PROPOSERS for p in proposers) and len(set(proposers)) == len(proposers)
+        if not known or how not in ("", "llm", "oracle") or (adapter and how != "llm"):
             raise DataError(
-                f"{text!r} is no method. Write proposers of {', '.join(PROPOSERS)} with commas between them, then nothing (the "
+                f"{text!r} is no method. Write proposers of {', '.join(PROPOSERS)}, each once, with commas between them, then nothing (the "
                 "first one's own answer), +llm, +llm:ADAPTER or +oracle."
             )
         if how == "":

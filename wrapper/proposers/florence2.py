@@ -4,8 +4,9 @@ Xiao et al. 2024; the first two task prompts and their order are the paper's, de
 reports as slightly better. Loads any checkpoint of transformers' native class, such as florence-community/Florence-2-large.
 """
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ class Florence2:
     max_candidates: int = 20
     same_box: float = 1.0
     name: str = NAME
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def load(cls, source: str, device: torch.device, dtype: torch.dtype, **options: Any) -> "Florence2":
@@ -90,7 +92,14 @@ class Florence2:
         return int(self.model.config.text_config.max_position_embeddings) - 2
 
     def _tokens(self, prompts: list[str]) -> Any:
-        """Token ids of prompts with the image's place-holders in front, as the processor builds them."""
+        """Token ids of prompts with the image's place-holders in front, as the processor builds them.
+
+        One thread at a time: a tokenizer keeps the padding of a call as its own until the next.
+        """
+        with self._lock:
+            return self._padded(prompts)
+
+    def _padded(self, prompts: list[str]) -> Any:
         tokenizer = self.processor.tokenizer
         head = self.processor.image_token * self.processor.num_image_tokens + tokenizer.bos_token
         limit = self._longest() - self.processor.num_image_tokens - 2

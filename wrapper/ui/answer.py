@@ -1,25 +1,26 @@
 """An answer in words and rows, for the Locate tab."""
 
-import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wrapper import adapters
-from wrapper.candidates import NOT_FOUND, Box, Reason, Selection, Thresholds, abstain, iou, is_correct
+from wrapper.candidates import NOT_FOUND, Box, Candidate, Reason, Selection, Thresholds, abstain, iou, is_correct
 from wrapper.pipeline import AUTO, ZERO_SHOT
 from wrapper.presets import adapter_name
 from wrapper.selectors.llama import LlamaSelector
 from wrapper.trace import explain
 from wrapper.ui import common, models
 
+POINT_HERE = "Press a row of the table, a box in the picture, or choose here."
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 
 
 @dataclass(frozen=True)
 class Session:
     """What the page shows, kept between presses. path: the picture's file; answered: the method's own answer, whatever the
-    thresholds; marked: the candidate pointed out; corner: the first of two clicked corners; recalled: the same was asked before,
-    and the times are of then."""
+    thresholds; marked: the candidate pointed out; corner: what a second click will do, and where the first one was; recalled:
+    the same was asked before, and the times are of then."""
 
     path: str
     size: tuple[int, int]
@@ -30,7 +31,7 @@ class Session:
     answered: Selection
     truth: Box | None = None
     marked: int | None = None
-    corner: tuple[float, float] | None = None
+    corner: tuple[str, float, float] | None = None
     recalled: bool = False
 
     @property
@@ -41,34 +42,51 @@ class Session:
 
 def in_words(s: Session) -> str:
     """The answer as Markdown: the pick, how it came about, and how it compares with the true box."""
-    selection, why = s.selection, explain(s.selection)
-    if s.selection.reason is Reason.FALLBACK_TOO_LONG:
+    selection = s.selection
+    why = explain(selection)
+    if selection.reason is Reason.FALLBACK_TOO_LONG:
         why += f", which is {common.NAMES.get(selection.candidates[0].source, 'the first model')}'s own answer"
-    seconds = "from memory; when it was first asked: " if s.recalled else ""
-    seconds += ", ".join(f"{common.NAMES.get(n, 'LLM')} {ms:.0f} ms" for n, ms in selection.timings_ms.items())
-    lines = [f"{_headline(selection)}\n{why[0].upper()}{why[1:]}. {_sureness(selection)}({seconds})"]
+    lines = [f"{_headline(selection)}\n“{common.plain(s.expression)}”: {why}. {_sureness(selection)}{_times(s)}"]
     if selection.reason is Reason.NO_CANDIDATES:
         lines.append("Try other words for the object.")
     if s.truth is not None:
         lines.append(verdict(selection, s.truth))
-    if s.marked is not None:
-        c = selection.candidates[s.marked]
-        lines.append(f"Pointed out: box {s.marked}, {html.escape(c.label)}, from {common.NAMES.get(c.source, c.source)}.")
+    if warning := _out_of_its_world(s):
+        lines.append(warning)
     return "\n\n".join(lines)
 
 
 def _headline(selection: Selection) -> str:
     if selection.chosen is not None:
-        return f"### Box {selection.index}: {html.escape(selection.chosen.label)}"
+        return f"### Box {selection.index}: {common.plain(selection.chosen.label)}"
     if selection.guess is None:
         return "### Nothing found"
-    return f"### Not found (best guess: box {selection.guess}, {html.escape(selection.candidates[selection.guess].label)})"
+    return f"### Not found (best guess: box {selection.guess}, {common.plain(selection.candidates[selection.guess].label)})"
 
 
 def _sureness(selection: Selection) -> str:
+    if selection.reason is Reason.UNSEEN:
+        return f"The best score is {selection.best_score:.2f}. "
     if not selection.probabilities or selection.guess is None or selection.margin is None:
         return ""
-    return f"LLM probability {selection.probabilities[selection.guess]:.0%}, {selection.margin:.0%} ahead of the second (uncalibrated). "
+    share, ahead = selection.probabilities[selection.guess], 100 * selection.margin
+    return f"LLM probability {share:.0%}, {ahead:.0f} points ahead of the next box (uncalibrated). "
+
+
+def _times(s: Session) -> str:
+    boxes = [c.source for c in s.selection.candidates]
+    steps = [
+        f"{common.NAMES[n]} {boxes.count(n)} boxes in {ms:.0f} ms" if n in common.NAMES else f"LLM {ms:.0f} ms"
+        for n, ms in s.selection.timings_ms.items()
+    ]
+    return f"({'from memory; when it was first asked: ' if s.recalled else ''}{', '.join(steps)})"
+
+
+def _out_of_its_world(s: Session) -> str | None:
+    """A warning where the bundled models see what they were not made for."""
+    if models.now().name != "tiny" or common.from_refscenes(s.path):
+        return None
+    return "⚠️ The bundled models know RefScenes only. If this is a photograph, their answers mean nothing."
 
 
 def verdict(selection: Selection, truth: Box) -> str:
@@ -80,7 +98,8 @@ def verdict(selection: Selection, truth: Box) -> str:
         return f"**Right**: IoU {overlap:.2f} with the true box (white corners)."
     if not any(is_correct(c.box, truth) for c in selection.candidates):
         return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The detectors failed: no candidate has IoU above 0.5."
-    return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The LLM failed: a right candidate was in the list."
+    whose = "The LLM failed" if selection.reason is Reason.CHOSEN else "The LLM was not asked"
+    return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). {whose}: a right candidate was in the list."
 
 
 def remarks(s: Session) -> str:
@@ -92,14 +111,16 @@ def remarks(s: Session) -> str:
         lines.append(f"{len(selector.encode(s.selection.prompt))} tokens of at most {selector.max_tokens:,}.")
     name = _adapter_in_use(s)
     found = adapters.record(loaded.preset.adapters[name]) if name else None
-    if name is None:
+    if s.selection.prompt is None:
+        lines.append("The LLM was not asked.")
+    elif name is None:
         lines.append("No adapter: the LLM works zero-shot.")
     else:
         lines.append(f"Adapter: {name}, {adapters.in_words(found) if found else 'which does not say what it was trained on'}.")
     if found and (warning := adapters.misfit(found, s.proposers)):
         lines.append(f"⚠️ {warning}")
-    if loaded.name == "tiny" and not common.from_refscenes(s.path):
-        lines.append("⚠️ The bundled models know RefScenes only. If this is a photograph, their answers mean nothing.")
+    if warning := _out_of_its_world(s):
+        lines.append(warning)
     return "  \n".join(lines)
 
 
@@ -111,16 +132,24 @@ def _adapter_in_use(s: Session) -> str | None:
 
 
 def table(selection: Selection, marked: int | None = None) -> list[list[Any]]:
-    """A row a candidate."""
-    shares = selection.probabilities or (None,) * len(selection.candidates)
+    """A row a candidate; ✓ at the pick, ▶ at the one pointed out."""
+    rows = candidate_rows(selection.candidates)
+    for row, share in zip(rows, selection.probabilities, strict=False):  # none where the LLM gave none
+        row[4] = f"{share:.3f}"
+    for i, mark in ((selection.index, " ✓"), (marked, " ▶")):
+        if i is not None:
+            rows[i][0] += mark
+    return rows
+
+
+def candidate_rows(candidates: Sequence[Candidate]) -> list[list[Any]]:
+    """A row a candidate, before one is chosen."""
     return [
-        [
-            f"▶ {i}" if i == marked else str(i),
-            common.NAMES.get(c.source, c.source),
-            c.label,
-            "" if c.score is None else f"{c.score:.2f}",
-            "" if p is None else f"{p:.3f}",
-            common.box_text(c.box),
-        ]
-        for i, (c, p) in enumerate(zip(selection.candidates, shares, strict=True))
+        [str(i), common.NAMES.get(c.source, c.source), c.label, "" if c.score is None else f"{c.score:.2f}", "", common.box_text(c.box)]
+        for i, c in enumerate(candidates)
     ]
+
+
+def names(selection: Selection) -> list[tuple[str, int]]:
+    """The candidates for a list to choose from."""
+    return [(f"{i}: {c.label} ({common.NAMES.get(c.source, c.source)})", i) for i, c in enumerate(selection.candidates)]

@@ -4,10 +4,11 @@ import csv
 import html
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,23 @@ from PIL import Image
 
 from wrapper import datasets
 from wrapper.candidates import IOU_THRESHOLD, is_correct
-from wrapper.datasets import Example
+from wrapper.datasets import Example, Skipped
 from wrapper.datasets.archive import MAX_BYTES, MAX_FILES, read_zip
 from wrapper.draw import annotate
-from wrapper.errors import DataError
-from wrapper.evaluation.compare import EVERY
+from wrapper.errors import DataError, WrapperError
+from wrapper.evaluation.compare import methods_with
 from wrapper.evaluation.live import Answer, answers, figures
 from wrapper.evaluation.methods import Method
 from wrapper.export import plain_cell
 from wrapper.pipeline import AUTO
 from wrapper.presets import TINY
 from wrapper.ui import common, models
-from wrapper.ui.compare import LABELS
 
 BUNDLED = TINY / "results.json"
-MOST = 500
+LEAST, MOST = 8, 500
 KIND = "Kind of expression"
 HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
-WIDTHS: list[str | int] = [210, 90, 140, 160, 100, 90, 200, 200]
+WIDTHS: list[str | int] = [250, 80, 130, 150, 90, 80, 200, 200]
 ORDERS = ["most disagreement", "lowest margin"]
 SHOWN = 12
 BATCH = 8
@@ -43,15 +43,18 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Results:
-    """What is done so far of `asked` expressions, with the names of the methods in order. folder: where an uploaded data set
-    is unpacked; left_out: which of its rows were not used, and why."""
+    """What is done so far of `asked` expressions. folder: where an uploaded data set is unpacked; left_out: which of its rows
+    were not used, and why; preset and seed: the models, and the scenes where there is no folder; spent: seconds so far."""
 
     data: str
     asked: int
     folder: str | None
-    left_out: str
-    methods: tuple[str, ...]
+    left_out: tuple[Skipped, ...]
+    methods: tuple[Method, ...]
+    preset: str
+    seed: int
     done: tuple[Answer, ...]
+    spent: float
 
 
 def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
@@ -61,36 +64,26 @@ def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _answers(examples: list[Example], methods: list[str], adapter: str) -> Iterator[list[Answer]]:
-    yield from answers(models.now().wrapper, examples, [Method.parse(m) for m in methods], adapter, BATCH)
+    with common.told():
+        wrapper = models.now().wrapper
+        yield from answers(wrapper, examples, methods_with(wrapper, methods, adapter), BATCH)
 
 
 def live(
-    path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1, before: Results | None = None
-) -> Iterator[tuple[Any, ...]]:
+    path: str | None, n: int | None, methods: list[str], adapter: str = AUTO, seed: int | None = 1, before: Results | None = None
+) -> Iterator[tuple[Any, ...] | Any]:
     """The page's Run button: progress, a table, P@1 by method and by kind, and what is done, again and again.
 
     Arguments as `benchmark`'s; before: what the page shows already.
     """
-    with common.told():
-        if not methods:
-            raise DataError("No method is chosen. Tick at least one.")
-        parsed, folder = [Method.parse(m) for m in methods], str(common.scratch()) if path else None
-        data = read_zip(Path(path), Path(folder)) if path and folder else datasets.read(f"refscenes:test:{int(n)}:{int(seed)}")
-        examples = data.examples[: int(n)]
-        name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions"
-        left_out = datasets.summary(data.skipped) if data.skipped else ""
-        done: list[Answer] = []
-        began = time.monotonic()
-        for part in _answers(examples, methods, adapter):
-            done += part
-            left = (time.monotonic() - began) / len(done) * (len(examples) - len(done))
-            found = figures(done, parsed)
-            results = Results(name, len(examples), folder, left_out, tuple(methods), tuple(done))
-            if len(done) == len(part):  # only now does the page let go of what it showed
+    try:
+        for results in _measured(path, n, methods, adapter, seed):
+            if len(results.done) <= BATCH:  # only now does the page let go of what it showed
                 forget(before)
-            ahead = f"about {left:.0f} s left" if len(done) < len(examples) else "done"
-            kinds = {_name(m): f.plain()["categories"] for m, f in found.items()}
-            yield progress(results, ahead), _table(found), _bars(found), _kinds(found), by_kind_table(kinds), results
+                before = None
+            yield *_shown(results), results
+    except (WrapperError, gr.Error) as error:
+        yield common.refused(error)
 
 
 def benchmark(path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1) -> Iterator[tuple[Any, ...]]:
@@ -105,10 +98,50 @@ def benchmark(path: str | None, n: int, methods: list[str], adapter: str = AUTO,
         adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
         seed: Of the scenes.
     """
-    step: tuple[Any, ...] = (None,)
-    for step in live(path, n, methods, adapter, seed):
-        yield step[:-1]
-    forget(step[-1])
+    results = None
+    try:
+        with common.told():
+            for results in _measured(path, n, methods, adapter, seed):
+                yield _shown(results)
+    finally:
+        forget(results)
+
+
+def _measured(path: str | None, n: int | None, methods: list[str], adapter: str, seed: int | None) -> Iterator[Results]:
+    """What is done, batch by batch. Who gets the first of it has the folder to forget."""
+    if not methods:
+        raise DataError("No method is chosen. Tick at least one.")
+    count, number = min(MOST, max(1, int(n or LEAST))), int(seed or 0)
+    parsed = tuple(methods_with(models.now().wrapper, methods, adapter))
+    folder, handed = str(common.scratch()) if path else None, False
+    try:
+        data = read_zip(Path(path), Path(folder)) if path and folder else datasets.read(f"refscenes:test:{count}:{number}")
+        examples = data.examples[:count]
+        name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions"
+        done: list[Answer] = []
+        began = time.monotonic()
+        for part in _answers(examples, methods, adapter):
+            if folder:
+                os.utime(folder)  # it is in use, however long this takes
+            done += part
+            failed = [Skipped(a.example.id, f"{a.failed} It counts as wrong.") for a in done if a.failed]
+            left_out = (*data.skipped, *failed)
+            handed = True
+            spent = time.monotonic() - began
+            yield Results(name, len(examples), folder, left_out, parsed, models.now().name, number, tuple(done), spent)
+    finally:
+        if folder and not handed:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shown(results: Results) -> tuple[Any, ...]:
+    found = {m.label(): f.plain() for m, f in figures(results.done, results.methods).items()}
+    bars = [{"Method": m, "P@1, %": round(100 * f["p_at_1"]["value"], 1)} for m, f in found.items()]
+    kinds = [{KIND: c, "P@1, %": round(100 * s["value"], 1), "Method": m} for m, f in found.items() for c, s in f["categories"].items()]
+    return (
+        progress(results), table(found), pd.DataFrame(bars), pd.DataFrame(kinds, columns=[KIND, "P@1, %", "Method"]),
+        by_kind_table({m: f["categories"] for m, f in found.items()}),
+    )  # fmt: skip
 
 
 def forget(results: Results | None) -> None:
@@ -117,11 +150,15 @@ def forget(results: Results | None) -> None:
         shutil.rmtree(results.folder, ignore_errors=True)
 
 
-def progress(results: Results, ahead: str) -> str:
-    """How far it is, as HTML. ahead: what comes, in words."""
+def progress(results: Results, ahead: str | None = None) -> str:
+    """How far it is, as HTML. ahead: what comes, in words; the time left where not given."""
     done, total = len(results.done), results.asked
+    if ahead is None:
+        ahead = f"about {results.spent / done * (total - done):.0f} s left" if done < total else "done"
     words = html.escape(f"{results.data}: {done} of {total}, {ahead}")
-    notes = f'<pre style="white-space:pre-wrap">{html.escape(results.left_out)}</pre>' if results.left_out else ""
+    notes = ""
+    if results.left_out:
+        notes = f'<pre style="white-space:pre-wrap">{html.escape(datasets.summary(results.left_out, "trouble with"))}</pre>'
     return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>{notes}'
 
 
@@ -132,68 +169,58 @@ def halted(results: Results | None) -> str:
     return progress(results, "cancelled; the figures are of these" if len(results.done) < results.asked else "done")
 
 
-def _name(method: Method | str) -> str:
-    return LABELS.get(str(method), Method.parse(str(method)).label())
-
-
-def _table(found: Any) -> list[list[str]]:
+def table(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """A row a method, from figures (`Figures.plain`) by its name."""
     rows = []
-    for m, f in found.items():
-        reasons = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in f.reasons.items())
-        times = " + ".join(f"{v:.0f} {common.NAMES.get(k, 'LLM')}" for k, v in f.ms.items())
-        interval = f"{100 * f.p_at_1.low:.1f}-{100 * f.p_at_1.high:.1f}"
-        figures_ = (f"{100 * f.p_at_1.value:.1f}", interval, f"{100 * f.recall.value:.1f}", f"{f.mean_iou:.2f}", f"{f.boxes:.1f}")
-        rows.append([_name(m), *figures_, reasons, times])
+    for name, f in found.items():
+        p = f["p_at_1"]
+        reasons = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in f["reasons"].items())
+        interval = f"{100 * p['low']:.1f}-{100 * p['high']:.1f}"
+        numbers = (f"{100 * p['value']:.1f}", interval, f"{100 * f['recall']['value']:.1f}", f"{f['mean_iou']:.2f}", f"{f['boxes']:.1f}")
+        rows.append([name, *numbers, reasons, common.times(f["ms"])])
     return rows
 
 
-def _bars(found: Any) -> pd.DataFrame:
-    return pd.DataFrame([{"Method": _name(m), "P@1, %": round(100 * f.p_at_1.value, 1)} for m, f in found.items()])
-
-
-def _kinds(found: Any) -> pd.DataFrame:
-    rows = [
-        {KIND: c, "P@1, %": round(100 * s.value, 1), "Method": _name(m)}
-        for m, f in found.items() for c, s in f.categories.items()
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=[KIND, "P@1, %", "Method"])
-
-
 def by_kind_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
-    """P@1 in per cent with its 95 % interval, a row a kind of expression, a column a method; from shares by method and kind."""
-    kinds = sorted({kind for shares in found.values() for kind in shares})
-    rows = [{KIND: kind} | {m: _share(shares[kind]) for m, shares in found.items() if kind in shares} for kind in kinds]
-    return pd.DataFrame(rows, columns=[KIND, *found])
+    """P@1 in per cent with its 95 % interval, a row a method, a column a kind of expression; from shares by method and kind."""
+    counts = {kind: share["n"] for shares in found.values() for kind, share in shares.items()}
+    rows = [
+        {"Method": m} | {f"{kind} (n {n:.0f})": _share(shares[kind]) for kind, n in sorted(counts.items()) if kind in shares}
+        for m, shares in found.items()
+    ]
+    return pd.DataFrame(rows, columns=["Method", *(f"{kind} (n {n:.0f})" for kind, n in sorted(counts.items()))])
 
 
 def _share(share: Mapping[str, float]) -> str:
-    return f"{100 * share['value']:.0f} ({100 * share['low']:.0f}-{100 * share['high']:.0f}), n {share['n']:.0f}"
+    return f"{100 * share['value']:.0f} ({100 * share['low']:.0f}-{100 * share['high']:.0f})"
 
 
 def gallery(results: Results | None, order: str) -> list[tuple[Image.Image, str]]:
     """Examples worth a look: where methods disagree most, or where the LLM was least sure."""
     if results is None:
         return []
-    asked = [i for i, m in enumerate(results.methods) if "+llm" in m]
+    asked = [i for i, m in enumerate(results.methods) if m.how == "llm"]
     last = asked[-1] if asked else len(results.methods) - 1
 
     def margin(a: Answer) -> float:
         found = a.compared[last].selection.margin
         return 1.0 if found is None else found
 
-    rows = sorted(results.done, key=margin if order == ORDERS[1] else lambda a: -a.disagreement())[:SHOWN]
+    seen = [a for a in results.done if a.failed is None]
+    rows = sorted(seen, key=margin if order == ORDERS[1] else lambda a: -a.disagreement())[:SHOWN]
     return [(_picture(a, last), _caption(a, last, order, margin(a))) for a in rows]
 
 
 def _picture(answer: Answer, method: int) -> Image.Image:
     with common.told():
-        return common.for_page(annotate(answer.example.image.open(), answer.compared[method].selection, answer.example.box))
+        picture = answer.example.image.open()
+    return annotate(picture, answer.compared[method].selection, answer.example.box, longest=common.SHOWN_SIDE)
 
 
 def _caption(answer: Answer, method: int, order: str, margin: float) -> str:
     right = is_correct(answer.compared[method].selection.box, answer.example.box)
     measure = f"margin {margin:.0%}" if order == ORDERS[1] else f"{answer.disagreement():.0%} of pairs disagree"
-    return f"{answer.example.expression}: {_name(answer.compared[method].method)} {'right' if right else 'wrong'}, {measure}"
+    return f"{'right' if right else 'wrong'}, {measure}: {answer.example.expression}"
 
 
 def files(results: Results | None) -> list[str] | None:
@@ -209,8 +236,15 @@ def files(results: Results | None) -> list[str] | None:
         cells = [plain_cell(str(v)) for v in (o.id, o.category or "", a.example.expression, c.method)]
         writer.writerow([*cells, int(o.correct), round(o.iou, 4), int(o.recalled), o.boxes, o.reason, c.selection.margin])
     (folder / "results.csv").write_text(out.getvalue(), encoding="utf-8")
-    found = figures(results.done, [Method.parse(m) for m in results.methods])
-    record = {"data": results.data, "iou_threshold": IOU_THRESHOLD, "methods": {str(m): f.plain() for m, f in found.items()}}
+    found = figures(results.done, results.methods)
+    record = {
+        "data": results.data,
+        "seed": None if results.folder else results.seed,
+        "preset": results.preset,
+        "iou_threshold": IOU_THRESHOLD,
+        "not_used": [asdict(s) for s in results.left_out],
+        "methods": {str(m): f.plain() for m, f in found.items()},
+    }
     (folder / "results.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     return [str(folder / "results.csv"), str(folder / "results.json")]
 
@@ -221,20 +255,6 @@ def files(results: Results | None) -> list[str] | None:
 def bundled() -> dict[str, Any] | None:
     """The results that come with the bundled models; None where they are not there."""
     return json.loads(BUNDLED.read_text(encoding="utf-8")) if BUNDLED.is_file() else None
-
-
-def bundled_rows(record: dict[str, Any]) -> list[list[str]]:
-    """The table of one data set of the bundled results."""
-    rows = []
-    for e in record["methods"]:
-        f = e["figures"]
-        p = f["p_at_1"]
-        reasons = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in f["reasons"].items())
-        times = " + ".join(f"{v:.0f} {common.NAMES.get(k, 'LLM')}" for k, v in f["ms"].items())
-        interval = f"{100 * p['low']:.1f}-{100 * p['high']:.1f}"
-        figures_ = (f"{100 * p['value']:.1f}", interval, f"{100 * f['recall']['value']:.1f}", f"{f['mean_iou']:.2f}", f"{f['boxes']:.1f}")
-        rows.append([e["label"], *figures_, reasons, times])
-    return rows
 
 
 def curves(results: dict[str, Any]) -> pd.DataFrame:
@@ -254,8 +274,11 @@ def _build_bundled(results: dict[str, Any]) -> None:
     )
     for data in record[::-1]:
         with gr.Accordion(data["name"], open=data is record[-1]):
-            gr.Dataframe(bundled_rows(data), headers=HEADERS, interactive=False, wrap=True, label=data["name"], column_widths=WIDTHS)
-            kinds = {e["label"]: e["figures"]["categories"] for e in data["methods"]}
+            found = {e["label"]: e["figures"] for e in data["methods"]}
+            gr.Dataframe(
+                table(found), headers=HEADERS, interactive=False, wrap=True, label=data["name"], column_widths=WIDTHS, max_height=1400
+            )
+            kinds = {name: f["categories"] for name, f in found.items()}
             gr.Dataframe(by_kind_table(kinds), interactive=False, wrap=True, label="P@1 by kind of expression, %, with 95 % intervals")
     if results["adapters"]:
         gr.LinePlot(
@@ -274,16 +297,16 @@ def build() -> gr.Dropdown:
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             chosen = gr.CheckboxGroup(
-                [(LABELS[m], m) for m in EVERY], value=["gdrec", "florence2", "florence2,gdrec+llm"], label="Methods",
-                info="Each vision-language model runs once, whatever is chosen.",
+                [(name, m) for m, name in common.METHODS.items()], value=["gdrec", "florence2", "florence2,gdrec+llm"], label="Methods",
+                info="GD: Grounding DINO asked with the whole expression; GDrec: asked for its noun groups, the subject first.",
             )  # fmt: skip
-            n = gr.Slider(8, MOST, 40, step=8, label="Expressions", info="How many are asked; about 0.1 s each with the bundled models.")
+            n = gr.Slider(LEAST, MOST, 40, step=8, label="Expressions", info="How many are asked. Each model runs once for each.")
         with gr.Column(scale=4, min_width=300):
             adapter = gr.Dropdown(common.adapter_choices(), value=AUTO, label="LLM adapter", info="For methods with an LLM.")
             seed = gr.Number(1, precision=0, minimum=0, label="Seed", info="Another seed draws other scenes.")
             upload = gr.File(label="Your own data, as a zip file", file_types=[".zip"], height=120)
             gr.Markdown(
-                "Pictures and one .jsonl file, a row an expression: image, expression, bbox (x1, y1, x2, y2 in pixels). At most "
+                "Pictures and one .jsonl file with one row per expression: image, expression, bbox (x1, y1, x2, y2 in pixels). At most "
                 f"{common.MAX_UPLOAD} to upload, {MAX_BYTES // 10**6} MB unpacked and {MAX_FILES:,} files.",
                 elem_id="upload-hint",
             )
@@ -293,21 +316,22 @@ def build() -> gr.Dropdown:
     bar = gr.HTML("", elem_id="progress")
     rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
     with gr.Row():
-        by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[0, 100])
-        by_kind = gr.ScatterPlot(x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[0, 100])
+        by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[-4, 104])
+        by_kind = gr.ScatterPlot(x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[-4, 104])
     with gr.Accordion("P@1 by kind of expression as a table", open=False):
         kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
     order = gr.Radio(
         ORDERS,
         value=ORDERS[0],
         label="Examples with",
-        info="The last method with an LLM is drawn. Margins are of uncalibrated probabilities.",
+        info="The answer of the last method with an LLM is drawn. Margins are of uncalibrated probabilities.",
     )
-    pictures = gr.Gallery(label="Examples worth a look", columns=4, object_fit="contain", height=640, format="png")
+    pictures = gr.Gallery(label="Examples worth a look", columns=4, object_fit="contain", height="auto", format="png")
     results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
+    button.click(None, None, None, js=common.show("progress"), **private)
     run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)

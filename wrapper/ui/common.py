@@ -1,18 +1,21 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
-import html
+import re
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 from PIL import Image
 
 from wrapper.candidates import BY_HAND, Box
+from wrapper.draw import COLORS, PICK
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
@@ -27,6 +30,33 @@ ADAPTERS = {
     "florence2": "Florence-2's",
     "ensemble": "the ensemble's",
 }
+LEGEND = " ".join(
+    f'<span style="white-space:nowrap;margin-right:1em"><span aria-hidden="true" style="display:inline-block;width:.8em;height:.8em;'
+    f'border:.15em solid {color}"></span> {name}</span>'
+    for name, color in {
+        "Florence-2": COLORS["florence2"],
+        "GDrec": COLORS["gdrec"],
+        "GD": COLORS["gd"],
+        "yours": COLORS[BY_HAND],
+        "the pick": PICK,
+    }.items()
+)
+"""Which colour is whose, as HTML."""
+CSS = """
+@media (max-width: 640px) {
+  #locate > .column { display: contents; }
+  #locate > .column > * { flex: 1 1 100%; }
+  #examples { order: 1; }
+}
+.block > [data-testid="block-label"] + .image-container, #shown .image-container { padding-top: 2.4rem; box-sizing: border-box; }
+.gallery-container .grid-wrap { padding-top: 2.4rem; }
+:is(input, textarea, [role="option"]):focus-visible { outline: 2px solid var(--primary-500); outline-offset: 1px; }
+"""
+METHODS = {
+    "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
+    "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Florence-2 + GDrec + LLM",
+}  # fmt: skip
+"""Methods to choose from, whatever adapter is chosen beside them."""
 MAX_UPLOAD = "60 MB"
 """Of a file, as Gradio reads it."""
 PICTURE_HINT = f"# Drop, paste or choose a picture\nJPEG, PNG, WebP, GIF, BMP or TIFF, at most {MAX_UPLOAD}"
@@ -36,15 +66,49 @@ SCENE_PREFIX = "refscenes-"
 KEPT = 3600
 """Seconds for which files made for a visitor are kept, as Gradio keeps its own."""
 _work = tempfile.TemporaryDirectory(prefix="llm-wrapper-")
+_sweeping = threading.Lock()
+P = ParamSpec("P")
+T = TypeVar("T")
+DID_NOT_WORK = "That did not work"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it stands (CommonMark 2.4: every ASCII punctuation character may be escaped). Labels and
+    expressions are anybody's, and a picture in one would be fetched from anywhere."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def _words(error: WrapperError) -> str:
+    """Its message, in which nothing is a tag for a browser and nothing an entity for a program."""
+    return str(error).replace("<", "‹").replace(">", "›")
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Errors that a person can act on become the page's messages, as they stand."""
+    """For endpoints and GPU workers: errors that a person can act on become Gradio's, which keep their message everywhere."""
     try:
         yield
     except WrapperError as error:
-        raise gr.Error(html.escape(str(error)), title="That did not work", print_exception=False) from error
+        raise gr.Error(_words(error), title=DID_NOT_WORK, print_exception=False) from error
+
+
+def refused(error: WrapperError | gr.Error) -> Any:
+    """For the page: say what is wrong, and change nothing. An error of Gradio's would cover the answer that is there."""
+    gr.Warning(str(error.message) if isinstance(error, gr.Error) else _words(error), title=DID_NOT_WORK)
+    return gr.skip()
+
+
+def keeping(handler: Callable[P, T]) -> Callable[P, T | Any]:
+    """A handler of the page that leaves everything as it is where the input cannot be used."""
+
+    @wraps(handler)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> T | Any:
+        try:
+            return handler(*args, **kwargs)
+        except (WrapperError, gr.Error) as error:
+            return refused(error)
+
+    return kept
 
 
 def opened(path: str | None) -> Image.Image:
@@ -56,21 +120,29 @@ def opened(path: str | None) -> Image.Image:
     return load_image(path)
 
 
-def for_page(picture: Image.Image) -> Image.Image:
-    """A picture small enough to be sent at once."""
-    if max(picture.size) <= SHOWN_SIDE:
-        return picture
-    small = picture.copy()
-    small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return small
+def show(element: str) -> str:
+    """JavaScript that brings an element into view where it is out of sight, as on a phone."""
+    return """() => {
+  const shown = document.getElementById('ELEMENT'), place = shown.getBoundingClientRect();
+  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (place.top > innerHeight * 0.6 || place.bottom < innerHeight * 0.3)
+    shown.scrollIntoView({behavior: still ? 'auto' : 'smooth', block: 'start'});
+}""".replace("ELEMENT", element)
+
+
+def times(ms: Mapping[str, float]) -> str:
+    """Milliseconds by stage, in words."""
+    return " + ".join(f"{v:.0f} {NAMES.get(k, 'LLM')}" for k, v in ms.items())
 
 
 def scratch() -> Path:
-    """An empty folder for files of one request; those of requests long past are deleted."""
-    for old in Path(_work.name).iterdir():
-        if time.time() - old.stat().st_mtime > KEPT:
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=_work.name))
+    """An empty folder for files of one request; those that nobody has touched for long are deleted."""
+    with _sweeping:
+        for old in Path(_work.name).iterdir():
+            with suppress(FileNotFoundError):  # its owner has just deleted it
+                if time.time() - old.stat().st_mtime > KEPT:
+                    shutil.rmtree(old, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=_work.name))
 
 
 def adapter_choices() -> list[tuple[str, str]]:
@@ -84,9 +156,9 @@ def adapter_choice(name: str) -> Any:
     return gr.update(choices=choices, value=name if name in dict(choices).values() else AUTO)
 
 
-def read_box(text: str, size: tuple[int, int]) -> Box | None:
+def read_box(text: str | None, size: tuple[int, int]) -> Box | None:
     """'x1, y1, x2, y2' in pixels -> a box inside a picture of (width, height); None for nothing, DataError for anything else."""
-    if not text.strip():
+    if not text or not text.strip():
         return None
     try:
         x1, y1, x2, y2 = (float(part) for part in text.replace("[", " ").replace("]", " ").replace(",", " ").split())
@@ -95,7 +167,7 @@ def read_box(text: str, size: tuple[int, int]) -> Box | None:
     if not (0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]):
         raise DataError(
             f"The box {x1:g}, {y1:g}, {x2:g}, {y2:g} does not fit a picture of {size[0]} x {size[1]} pixels. Write left, top, right, "
-            "bottom, with left < right and top < bottom."
+            "bottom, with left smaller than right and top smaller than bottom."
         )
     return x1, y1, x2, y2
 

@@ -1,6 +1,5 @@
 """The Compare tab: one picture and expression through every method, side by side."""
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,30 +9,27 @@ from PIL import Image
 
 from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
+from wrapper.errors import WrapperError
 from wrapper.evaluation import compare as comparing
-from wrapper.evaluation.methods import Method
 from wrapper.pipeline import AUTO
 from wrapper.subject import MAX_EXPRESSION, check_expression
-from wrapper.trace import explain, trace
+from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.locate import SECONDS_A_STEP, Tab
 from wrapper.ui.picture import Picture
 
-METHODS = [Method.parse(text) for text in comparing.EVERY]
-LABELS = {
-    "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
-    "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Both + LLM",
-}  # fmt: skip
 HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
-WIDTHS: list[str | int] = [140, 250, 120, 120, 250, 330]
+WIDTHS: list[str | int] = [190, 250, 120, 120, 220, 310]
 """Of the table's columns, in pixels, as in the other tabs."""
 CANCELLED = "### Cancelled\nPress **Compare** to ask again."
+HINT = "Seven methods answer one question. A question in the Locate tab is brought along."
 SLIDER = ("florence2", "florence2,gdrec+llm")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What was compared, kept so that the slider can show any two. path: the picture's file."""
+    """What was compared, kept so that the slider can show any two. path: the picture's file; rows: in the order of
+    `comparing.EVERY`."""
 
     path: str
     rows: list[comparing.Compared]
@@ -47,24 +43,18 @@ def seconds(picture: Image.Image, expression: str, adapter: str) -> int:
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _compare(picture: Image.Image, expression: str, adapter: str) -> list[comparing.Compared]:
-    return comparing.compare(models.now().wrapper, [picture], [expression], METHODS, adapter)[0]
-
-
-def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
-    """The page's Compare button. Arguments as `compare`'s."""
     with common.told():
-        text, picture = check_expression(expression or ""), common.opened(path)
-        truth = common.read_box(true_box, picture.size)
-        rows = _compare(picture, text, adapter)
-    pictures = [(common.for_page(annotate(picture, r.selection, truth)), _caption(r, truth)) for r in rows]
-    facts = {
-        "expression": text,
-        "agreement": comparing.agreement(rows),
-        "methods": [{"method": str(r.method), "label": _label(r)} | trace(r.selection, text, picture.size) for r in rows],
-    }
-    words = f"### {html.escape(comparing.in_words(rows, {m: LABELS[str(m)] for m in METHODS}))}"
-    shown = Shown(str(path), rows, truth)
-    return words, pictures, table(rows, truth), matrix(rows), facts, slide(shown, *SLIDER), shown
+        wrapper = models.now().wrapper
+        methods = comparing.methods_with(wrapper, comparing.EVERY, adapter)
+        return comparing.compare(wrapper, [picture], [expression], methods)[0]
+
+
+def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...] | Any:
+    """The page's Compare button. Arguments as `compare`'s."""
+    try:
+        return _compared(path, expression, adapter, true_box)
+    except (WrapperError, gr.Error) as error:
+        return common.refused(error)
 
 
 def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
@@ -79,17 +69,27 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
         adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
-    return side_by_side(path, expression, adapter, true_box)[:-1]
+    with common.told():
+        return _compared(path, expression, adapter, true_box)[:-1]
 
 
-def _label(row: comparing.Compared) -> str:
-    return LABELS[str(row.method)]
+def _compared(path: str | None, expression: str, adapter: str, true_box: str | None) -> tuple[Any, ...]:
+    picture, text = common.opened(path), check_expression(expression or "")
+    truth = common.read_box(true_box, picture.size)
+    rows = _compare(picture, text, adapter)
+    names = [common.METHODS[m] for m in comparing.EVERY]
+    pictures = [
+        (annotate(picture, r.selection, truth, longest=common.SHOWN_SIDE), _caption(name, r, truth))
+        for name, r in zip(names, rows, strict=True)
+    ]
+    words = f"### “{common.plain(text)}”\n{common.plain(comparing.in_words(rows, names))}"
+    shown = Shown(str(path), rows, truth)
+    facts = comparing.as_record(rows, text, picture.size)
+    return words, pictures, table(rows, truth), matrix(rows), facts, slide(shown, *SLIDER), shown
 
 
-def _caption(row: comparing.Compared, truth: Box | None) -> str:
-    if truth is None:
-        return _label(row)
-    return f"{_label(row)}: {'right' if is_correct(row.selection.box, truth) else 'wrong'}"
+def _caption(name: str, row: comparing.Compared, truth: Box | None) -> str:
+    return name if truth is None else f"{'right' if is_correct(row.selection.box, truth) else 'wrong'}: {name}"
 
 
 def table(rows: list[comparing.Compared], truth: Box | None) -> list[list[str]]:
@@ -100,32 +100,34 @@ def table(rows: list[comparing.Compared], truth: Box | None) -> list[list[str]]:
         pick = "nothing" if s.chosen is None else f"{s.index}: {s.chosen.label} ({common.box_text(s.box)})"
         share = f"{s.probabilities[s.index]:.0%}" if s.probabilities and s.index is not None else ""
         overlap = "" if truth is None else f"{0.0 if s.box is None else iou(s.box, truth):.2f}"
-        times = " + ".join(f"{ms:.0f} {common.NAMES.get(n, 'LLM')}" for n, ms in s.timings_ms.items())
-        out.append([_label(r), pick, share, overlap, explain(s), times])
+        out.append([r.method.label(), pick, share, overlap, explain(s), common.times(s.timings_ms)])
     return out
 
 
 def matrix(rows: list[comparing.Compared]) -> list[list[str]]:
-    """IoU of every method's pick with every other's."""
+    """IoU of every method's pick with every other's, numbered as the rows are."""
     return [
-        [_label(row), *("" if v is None else f"{v:.2f}" for v in line)] for row, line in zip(rows, comparing.agreement(rows), strict=True)
+        [f"{i}: {row.method.label()}", *("" if v is None else f"{v:.2f}" for v in line)]
+        for i, (row, line) in enumerate(zip(rows, comparing.agreement(rows), strict=True), 1)
     ]
 
 
+@common.keeping
 def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Image.Image] | None:
     """Two methods' pictures for the slider."""
     if shown is None:
         return None
-    with common.told():
-        picture = common.opened(shown.path)
-    found = {str(r.method): r for r in shown.rows}
-    one, other = (common.for_page(annotate(picture, found[name].selection, shown.truth)) for name in (left, right))
-    return one, other
+    picture = common.opened(shown.path)
+    one, other = (shown.rows[comparing.EVERY.index(name)].selection for name in (left, right))
+    return (
+        annotate(picture, one, shown.truth, longest=common.SHOWN_SIDE),
+        annotate(picture, other, shown.truth, longest=common.SHOWN_SIDE),
+    )
 
 
-def take_over(path: str | None, expression: str, true_box: str, own: str | None) -> tuple[Any, ...]:
-    """What stands in the Locate tab, where this one is empty."""
-    return (path, expression, true_box) if own is None and path is not None else (gr.skip(), gr.skip(), gr.skip())
+def take_over(path: str | None, expression: str, true_box: str, own: str | None) -> tuple[Any, ...] | Any:
+    """The Locate tab's question, where this tab has no picture yet."""
+    return (path, expression, true_box) if own is None and path is not None else gr.skip()
 
 
 def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
@@ -156,8 +158,8 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
             with gr.Row():
                 button = gr.Button("Compare", variant="primary", scale=2)
                 cancel = gr.Button("Cancel", scale=1)
-            words = gr.Markdown("Seven methods answer the same question. What stands in the Locate tab is taken over.", elem_id="agreement")
-    pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height=640, format="png", elem_id="sides")
+            words = gr.Markdown(HINT, elem_id="agreement")
+    pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height="auto", format="png", elem_id="sides")
     rows = gr.Dataframe(
         headers=HEADERS,
         label="What each method answers (probabilities are uncalibrated)",
@@ -167,12 +169,17 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     )
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row():
-            choices = [(LABELS[name], name) for name in comparing.EVERY]
+            choices = [(common.METHODS[name], name) for name in comparing.EVERY]
             left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="Drag the line in the picture.", min_width=140)
             right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="Drag the line in the picture.", min_width=140)
         slider = gr.ImageSlider(label="Left and right", height=420, format="png", interactive=False)
     with gr.Accordion("Who agrees with whom: IoU of the picks", open=False):
-        overlaps = gr.Dataframe(headers=["", *LABELS.values()], interactive=False, wrap=True, label="IoU of every pick with every other")
+        overlaps = gr.Dataframe(
+            headers=["", *map(str, range(1, 1 + len(comparing.EVERY)))],
+            interactive=False,
+            wrap=True,
+            label="IoU of every pick with every other",
+        )
     with gr.Accordion("Everything as JSON", open=False):
         everything = gr.JSON(show_label=False)
 
@@ -181,10 +188,13 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     run = gr.on(
         [button.click, expression.submit], side_by_side, asked, outputs, concurrency_limit=1, show_progress_on=[pictures], **private
     )
+    gr.on([button.click, expression.submit], None, js=common.show("sides"), **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
     # The cancel first, as in the Locate tab
-    gr.on([cancel.click], None, cancels=[run], **private).then(lambda: CANCELLED, None, [words], queue=False, **private)
+    gr.on([cancel.click], None, cancels=[run], **private).then(
+        lambda shown: CANCELLED if shown is None else gr.skip(), [state], [words], queue=False, **private
+    )
     gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
     tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)
     return adapter

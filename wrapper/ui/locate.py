@@ -2,7 +2,9 @@
 
 import json
 import random
+import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +14,8 @@ import spaces
 from PIL import Image
 
 from wrapper.candidates import BY_HAND, Box, Candidate, Reason, Selection, Thresholds
-from wrapper.draw import annotate
-from wrapper.errors import DataError, ModelError
+from wrapper.draw import annotate, draw_candidates
+from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
 from wrapper.pipeline import AUTO, ENSEMBLE, Stage
 from wrapper.scenes.dataset import draw_scene
@@ -22,26 +24,32 @@ from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import trace
 from wrapper.ui import common, models
-from wrapper.ui.answer import HEADERS, Session, in_words, remarks, table
+from wrapper.ui.answer import HEADERS, POINT_HERE, Session, candidate_rows, in_words, names, remarks, table
 from wrapper.ui.picture import Picture
 
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
-SELECT, TRUTH, ADD = "picks out a candidate", "marks the true box (two corners)", "adds a candidate (two corners)"
+SELECT, TRUTH, ADD = "point out a candidate", "set the true box (two corners)", "add a candidate (two corners)"
 ORDERS = 10
-WIDTHS: list[str | int] = [45, 105, 150, 70, 110, 180]
+WIDTHS: list[str | int] = [65, 105, 150, 70, 110, 180]
 """Of the table's columns, in pixels: on a phone it scrolls rather than breaks words."""
-LINK = "Copy a link to this answer"
 CANCELLED = "### Cancelled\nPress **Locate** to ask again."
-HINT = "Choose an example or upload a picture, then press **Locate**."
+DROPPED = "### Not answered\nThe question has changed. Press **Locate** to ask it."
+HINT = "Press an example or **New scene**; or upload a picture, describe an object in it, and press **Locate**."
+LINK = "Copy a link to this answer"
 
 
-Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Session | None]
+Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Any, Session | None]
+"""The picture, the answer in words, the table, the prompt, remarks on it, everything as JSON; then, for the page alone, the
+list of candidates to point out, and the session."""
 
 
 SECONDS_A_STEP = 8
 """Seconds a GPU is asked for each model's look at a picture or for one batch of the LLM; a guess for full-size models."""
 REMEMBERED = 64
 """Questions whose answers are remembered, so that an example asked again costs no GPU time."""
+LINKS = 1000
+"""Answers that links are kept for at a time."""
+_linked: OrderedDict[str, tuple[float, Session]] = OrderedDict()
 
 
 def seconds(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> int:
@@ -57,20 +65,23 @@ def question(given: dict[str, Any]) -> tuple[Any, ...]:
 @gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> Iterator[Stage]:
-    yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
+    with common.told():
+        yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
 
 
 @spaces.GPU(duration=SECONDS_A_STEP)  # type: ignore[untyped-decorator]
 def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
-    wrapper = models.now().wrapper
-    return wrapper.choose(candidates, expression, size, wrapper.selector_for(proposers, adapter))
+    with common.told():
+        wrapper = models.now().wrapper
+        return wrapper.choose(candidates, expression, size, wrapper.selector_for(proposers, adapter))
 
 
 @spaces.GPU(duration=2 * SECONDS_A_STEP)  # type: ignore[untyped-decorator]
 def _shuffled(session: Session) -> Agreement:
-    s, wrapper = session, models.now().wrapper
-    selector = wrapper.selector_for(s.proposers, s.adapter)
-    return shuffle_check(selector, s.selection.candidates, s.expression, s.size, s.selection.guess, ORDERS)
+    with common.told():
+        s, wrapper = session, models.now().wrapper
+        selector = wrapper.selector_for(s.proposers, s.adapter)
+        return shuffle_check(selector, s.selection.candidates, s.expression, s.size, s.selection.guess, ORDERS)
 
 
 # ---- what the page asks for
@@ -86,22 +97,10 @@ def live(
     true_box: str = "",
 ) -> Iterator[Outputs]:
     """The page's Locate button: first the page as proposers are done, then with the choice. Arguments as `locate`'s."""
-    with common.told():
-        text = check_expression(expression or "")
-        picture = common.opened(path)
-        if not proposers:
-            raise ModelError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
-        truth = common.read_box(true_box, picture.size)
-        order, least = [name for name in ENSEMBLE if name in proposers], Thresholds(least_probability, least_score)
-        began = time.monotonic()
-        for stage in _stages(picture, text, order, adapter):
-            if stage.selection is None:
-                yield _unfinished(picture, stage, order)
-                continue
-            session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
-            # An answer that came sooner than its own steps took was not worked out just now
-            recalled = 1000 * (time.monotonic() - began) < sum(stage.timings_ms.values())
-            yield view(replace(session, recalled=recalled), picture)
+    try:
+        yield from _answered(path, expression, proposers, adapter, least_probability, least_score, true_box)
+    except (WrapperError, gr.Error) as error:
+        yield common.refused(error)
 
 
 def locate(
@@ -127,8 +126,33 @@ def locate(
         least_score: Answer "not found" where no detector's score is as high as this; 0 to always answer.
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
-    *_, last = live(path, expression, proposers, adapter, least_probability, least_score, true_box)
-    return last[:-1]
+    with common.told():
+        *_, last = _answered(path, expression, proposers, adapter, least_probability, least_score, true_box)
+    return last[:-2]
+
+
+def _answered(
+    path: str | None,
+    expression: str,
+    proposers: list[str],
+    adapter: str,
+    least_probability: float | None,
+    least_score: float | None,
+    true_box: str | None,
+) -> Iterator[Outputs]:
+    picture = common.opened(path)
+    text = check_expression(expression or "")
+    if not proposers:
+        raise DataError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
+    truth = common.read_box(true_box, picture.size)
+    order, least = [name for name in ENSEMBLE if name in proposers], Thresholds(least_probability or 0.0, least_score or 0.0)
+    now = time.monotonic()
+    for stage in _stages(picture, text, order, adapter):
+        if stage.selection is None:
+            yield _unfinished(picture, stage, order)
+            continue
+        session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
+        yield view(replace(session, recalled=stage.began < now), picture)
 
 
 def _unfinished(picture: Image.Image, stage: Stage, order: list[str]) -> Outputs:
@@ -136,49 +160,49 @@ def _unfinished(picture: Image.Image, stage: Stage, order: list[str]) -> Outputs
     waiting = [common.NAMES[name] for name in order[order.index(stage.done) + 1 :]]
     done = ", ".join(f"{common.NAMES[n]} in {ms:.0f} ms" for n, ms in stage.timings_ms.items())
     then = f"{waiting[0]} is looking" if waiting else "The LLM is choosing"
-    shown = Selection(stage.candidates, None, (), Reason.ABSTAINED if stage.candidates else Reason.NO_CANDIDATES)
     return (
-        common.for_page(annotate(picture, shown)), f"### {then} …\n{len(stage.candidates)} boxes so far: {done}.", table(shown),
-        "", "", {}, None,
+        draw_candidates(picture, stage.candidates, common.SHOWN_SIDE), f"### {then} …\n{len(stage.candidates)} boxes so far: {done}.",
+        candidate_rows(stage.candidates), "", "", {}, gr.update(choices=[], value=None), None,
     )  # fmt: skip
 
 
 def view(session: Session, picture: Image.Image | None = None) -> Outputs:
     """Everything the page shows of a finished answer."""
     s = session
-    image = annotate(picture or common.opened(s.path), s.selection, s.truth, s.marked)
+    corner = None if s.corner is None else s.corner[1:]
+    image = annotate(picture or common.opened(s.path), s.selection, s.truth, s.marked, corner, common.SHOWN_SIDE)
     return (
-        common.for_page(image), in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
-        trace(s.selection, s.expression, s.size), session,
+        image, in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
+        trace(s.selection, s.expression, s.size), gr.update(choices=names(s.selection), value=s.marked), session,
     )  # fmt: skip
 
 
-def ask_again(session: Session | None, expression: str, adapter: str) -> Outputs:
+@common.keeping
+def ask_again(session: Session | None, expression: str, adapter: str, true_box: str) -> Outputs:
     """Ask only the LLM, about the candidates as they are now."""
-    with common.told():
-        s, text = _have(session), check_expression(expression or "")
-        return view(_asked(s, s.selection.candidates, text, adapter))
+    s, text = _have(session), check_expression(expression or "")
+    return view(_asked(replace(s, truth=common.read_box(true_box, s.size)), s.selection.candidates, text, adapter))
 
 
+@common.keeping
 def delete_candidate(session: Session | None) -> Outputs:
     """Take the candidate that is pointed out from the list, and ask the LLM again."""
-    with common.told():
-        s = _have(session)
-        if s.marked is None:
-            raise DataError("No candidate is chosen. Press its row in the table or its box in the picture first.")
-        rest = s.selection.candidates[: s.marked] + s.selection.candidates[s.marked + 1 :]
-        return view(_asked(s, rest, s.expression, s.adapter))
+    s = _have(session)
+    if s.marked is None:
+        raise DataError("No candidate is pointed out. Press its row in the table or its box in the picture first.")
+    rest = s.selection.candidates[: s.marked] + s.selection.candidates[s.marked + 1 :]
+    return view(_asked(s, rest, s.expression, s.adapter))
 
 
+@common.keeping
 def add_candidate(session: Session | None, label: str, box: str) -> Outputs:
     """Add a candidate of one's own, and ask the LLM again."""
-    with common.told():
-        s = _have(session)
-        return view(_added(s, label, common.read_box(box, s.size)))
+    s = _have(session)
+    return view(_added(s, label, common.read_box(box, s.size)))
 
 
 def _added(s: Session, label: str, box: Box | None) -> Session:
-    words = " ".join(label.split())[:60]
+    words = " ".join((label or "").split())[:60]
     if box is None or not words:
         raise DataError("A candidate needs a label and a box. Write both, such as “cup” and “40, 60, 180, 220”.")
     return _asked(s, (*s.selection.candidates, Candidate(box, words, None, BY_HAND)), s.expression, s.adapter)
@@ -189,61 +213,66 @@ def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapt
     return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None, recalled=False)
 
 
+@common.keeping
 def shuffle(session: Session | None) -> str:
     """Ask the LLM about the same list in other orders."""
-    with common.told():
-        s = _have(session)
-        if s.answered.reason is not Reason.CHOSEN:
-            raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
-        found = _shuffled(s)
-        others = sorted(set(found.picks) - {s.selection.guess})
-        rest = f" Other picks: {', '.join(map(str, others))}." if others else ""
-        return f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list.{rest}"
+    s = _have(session)
+    if s.answered.reason is not Reason.CHOSEN:
+        raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
+    found = _shuffled(s)
+    others = sorted(set(found.picks) - {s.selection.guess})
+    rest = f" Other picks: {', '.join(map(str, others))}." if others else ""
+    return f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list.{rest}"
 
 
-def set_thresholds(session: Session | None, least_probability: float, least_score: float) -> Outputs | tuple[Any, ...]:
+@common.keeping
+def set_thresholds(session: Session | None, least_probability: float | None, least_score: float | None) -> Outputs | Any:
     """Apply other thresholds to the answer that is there; nothing is computed again."""
     if session is None:
-        return tuple(gr.skip() for _ in range(7))
-    with common.told():
-        return view(replace(session, thresholds=Thresholds(least_probability, least_score)))
+        return gr.skip()
+    return view(replace(session, thresholds=Thresholds(least_probability or 0.0, least_score or 0.0)))
 
 
-def set_truth(session: Session | None, true_box: str) -> Outputs | tuple[Any, ...]:
-    """Compare the answer that is there with another true box."""
-    if session is None:
-        return tuple(gr.skip() for _ in range(7))
-    with common.told():
-        return view(replace(session, truth=common.read_box(true_box, session.size)))
+@common.keeping
+def set_truth(session: Session | None, text: str) -> Outputs | Any:
+    """Take another true box, or none; nothing is computed again."""
+    if session is None or (truth := common.read_box(text, session.size)) == session.truth:
+        return gr.skip()
+    return view(replace(session, truth=truth))
 
 
+@common.keeping
+def mark(session: Session | None, index: int | None) -> Outputs:
+    """Point out a candidate by its index, or none."""
+    return view(replace(_have(session), marked=index))
+
+
+@common.keeping
 def mark_row(session: Session | None, event: gr.SelectData) -> Outputs:
     """Point out the candidate of a row."""
-    with common.told():
-        s = _have(session)
-        return view(replace(s, marked=_row(event.index, len(s.selection.candidates))))
+    s = _have(session)
+    row = int(event.index[0])
+    return view(replace(s, marked=row if row < len(s.selection.candidates) else None))
 
 
-def _row(index: Any, count: int) -> int | None:
-    row = index[0] if isinstance(index, list | tuple) else index
-    return int(row) if row is not None and int(row) < count else None
-
-
+@common.keeping
 def click(session: Session | None, does: str, label: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """A click into the picture: point out the smallest candidate there, or set a corner of a box. Ends with the true box's text."""
-    with common.told():
-        s = _have(session)
-        scale = max(1.0, max(s.size) / common.SHOWN_SIDE)
-        x, y = min(event.index[0] * scale, s.size[0]), min(event.index[1] * scale, s.size[1])
-        if does == SELECT:
-            return (*view(replace(s, marked=smallest(s.selection.candidates, x, y))), common.box_text(s.truth))
-        if s.corner is None:
-            gr.Info("First corner set. Click the opposite corner.", duration=3)
-            return (*view(replace(s, corner=(x, y))), common.box_text(s.truth))
-        box = common.read_box(f"{min(x, s.corner[0])}, {min(y, s.corner[1])}, {max(x, s.corner[0])}, {max(y, s.corner[1])}", s.size)
-        if does == ADD:
-            return (*view(_added(replace(s, corner=None), label or "object", box)), common.box_text(s.truth))
-        return (*view(replace(s, corner=None, truth=box)), common.box_text(box))
+    """A press on the picture: point out the smallest candidate there, or set a corner of a box. Ends with the true box's text."""
+    s = _have(session)
+    scale = max(1.0, max(s.size) / common.SHOWN_SIDE)
+    x, y = min(event.index[0] * scale, s.size[0]), min(event.index[1] * scale, s.size[1])
+    if does == SELECT:
+        return (*view(replace(s, marked=smallest(s.selection.candidates, x, y), corner=None)), gr.skip())
+    if does == ADD and not (label or "").strip():
+        raise DataError("The new candidate has no label yet. Write one below the picture, then press its two corners.")
+    if s.corner is None or s.corner[0] != does:
+        gr.Info("The first corner is set. Press the opposite one.", duration=3)
+        return (*view(replace(s, corner=(does, x, y))), gr.skip())
+    _, x1, y1 = s.corner
+    box = common.read_box(f"{min(x, x1)}, {min(y, y1)}, {max(x, x1)}, {max(y, y1)}", s.size)
+    if does == ADD:
+        return (*view(_added(s, label, box)), gr.skip())
+    return (*view(replace(s, corner=None, truth=box)), common.box_text(box))
 
 
 def smallest(candidates: tuple[Candidate, ...], x: float, y: float) -> int | None:
@@ -254,13 +283,51 @@ def smallest(candidates: tuple[Candidate, ...], x: float, y: float) -> int | Non
     )
 
 
-def new_scene(category: str) -> tuple[str, str, str]:
-    """Draw a RefScenes picture that no model has seen, with an expression and its true box."""
+# ---- what stands in the inputs
+
+Written = tuple[Any, Any, Any, Any, Any]
+"""Picture, expression and true box; these two once more, to know the box by when the words are changed; a press's number."""
+
+
+def _written(path: str, expression: str, box: str) -> Written:
+    return path, expression, box, (expression, box), time.time_ns()
+
+
+def new_scene(category: str) -> Written:
+    """Draw a RefScenes picture that no model has seen, with an expression and its true box, to be answered."""
     seed = f"page/{random.getrandbits(64)}"
     scene = draw_scene(random.Random(seed), "test", seed, None if category == "any" else category)  # type: ignore[arg-type]
     file = common.scratch() / f"{common.SCENE_PREFIX}{seed.rsplit('/', 1)[-1]}.png"
     scene.picture().save(file)
-    return str(file), scene.expression.text, common.box_text(scene.box)
+    return _written(str(file), scene.expression.text, common.box_text(scene.box))
+
+
+def fill(number: int) -> Written | Any:
+    """A bundled example by its number, to be answered."""
+    found = example(str(number))
+    return gr.skip() if found is None else _written(*found)
+
+
+def changed(
+    session: Session | None, said: str, expression: str, true_box: str, brought: tuple[str, str] | None
+) -> tuple[str | Any, str | Any]:
+    """What the page says, and which true box stands there, when the question is changed by hand: an answer that is there stays,
+    a run that is not done was dropped, and a true box that came with other words is none of these."""
+    said_now = gr.skip() if session is not None or said == HINT else DROPPED
+    stale = brought is not None and true_box == brought[1] and expression != brought[0]
+    return said_now, "" if stale else gr.skip()
+
+
+@common.keeping
+def looked_at(path: str | None) -> tuple[Any, ...] | Any:
+    """A picture of one's own takes the place of the answer about another; what cannot be opened is said at once."""
+    blank: tuple[Any, ...] = (None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "")
+    if path is not None:
+        try:
+            common.opened(path)
+        except WrapperError as error:
+            common.refused(error)
+    return blank
 
 
 def downloads(session: Session | None) -> list[str] | None:
@@ -283,9 +350,28 @@ def downloads(session: Session | None) -> list[str] | None:
     return [str(folder / name) for name in ("annotated.png", *texts)]
 
 
-def dropped(session: Session | None) -> Any:
-    """What the page says when the question changes: an answer that is there stays, a run that is not done is dropped."""
-    return HINT if session is None else gr.skip()
+def settled(session: Session | None) -> tuple[list[str] | None, str, Any]:
+    """After an answer: its files; and nothing of what was said about an earlier one (the shuffle check, a link)."""
+    return downloads(session), "", gr.update(value="", visible=False)
+
+
+@common.keeping
+def link(session: Session | None) -> Any:
+    """Keep the answer for whoever opens the link, whose end this gives; for an hour, as long as its picture is kept."""
+    s = _have(session)
+    for token in [t for t, (since, _) in _linked.items() if time.monotonic() - since > common.KEPT]:
+        del _linked[token]
+    while len(_linked) >= LINKS:
+        _linked.popitem(last=False)
+    token = secrets.token_urlsafe(12)
+    _linked[token] = (time.monotonic(), s)
+    return gr.update(value=f"?answer={token}", visible=True)
+
+
+def linked(token: str) -> Session | None:
+    """The answer that a link was copied for; None where it is not kept any longer."""
+    since, session = _linked.get(token, (0.0, None))
+    return session if session is not None and time.monotonic() - since <= common.KEPT else None
 
 
 def _have(session: Session | None) -> Session:
@@ -311,6 +397,14 @@ def example(number: str | None) -> tuple[str, str, str] | None:
 
 # ---- the page
 
+# The handler gives the end of the link; its beginning only the browser knows. Without HTTPS it has no clipboard, but the text is there.
+COPY = """(end) => {
+  if (!end.startsWith('?')) return end;
+  const link = location.origin + location.pathname + end;
+  navigator.clipboard?.writeText(link);
+  return link;
+}"""
+
 
 @dataclass(frozen=True)
 class Tab:
@@ -324,9 +418,11 @@ class Tab:
 
 def build(page: gr.Blocks) -> Tab:
     """Lay the tab out inside the current Blocks."""
-    session = gr.State(None)
+    session, brought = gr.State(None), gr.State(None)
+    pressed = gr.State(0)  # another number asks the question that a press or a link wrote into the inputs
     remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
-    with gr.Row(equal_height=False):
+    found = example_rows()
+    with gr.Row(equal_height=False, elem_id="locate"):
         with gr.Column(scale=4, min_width=300):
             picture = Picture(
                 label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340, placeholder=common.PICTURE_HINT
@@ -341,7 +437,7 @@ def build(page: gr.Blocks) -> Tab:
             with gr.Row():
                 scene = gr.Button("New scene", scale=1, min_width=120)
                 category = gr.Dropdown(
-                    ["any", *CATEGORIES], value="any", label="Kind of expression", info="A picture that no model has seen.", scale=2,
+                    ["any", *CATEGORIES], value="any", label="Kind of expression", info="What a new scene asks about.", scale=2,
                     min_width=140,
                 )  # fmt: skip
             with gr.Accordion("Settings", open=False):
@@ -349,11 +445,12 @@ def build(page: gr.Blocks) -> Tab:
                     CHOICES,
                     value=list(ENSEMBLE),
                     label="Who proposes boxes",
-                    info="The vision-language models, frozen. Florence-2's boxes are blue, Grounding DINO's orange, your own pink.",
+                    info="The vision-language models, frozen. Florence-2 gives no scores.",
                 )
                 adapter = gr.Dropdown(
-                    common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on; none is zero-shot."
-                )
+                    common.adapter_choices(), value=AUTO, label="LLM adapter",
+                    info="What the LLM was fine-tuned on. Zero-shot: not at all.",
+                )  # fmt: skip
                 score = gr.Slider(
                     0, 1, 0, step=0.05, label="Say “not found” below this detector score",
                     info="Of Grounding DINO's best box: whether there is anything of the kind. 0: always answer. Try 0.6.",
@@ -364,25 +461,36 @@ def build(page: gr.Blocks) -> Tab:
                 )  # fmt: skip
                 truth = gr.Textbox(
                     label="True box, if you know it", value="", placeholder="left, top, right, bottom",
-                    info="In pixels; or click its corners.",
+                    info="In pixels; or press its corners in the picture.",
                     max_length=100,
                 )  # fmt: skip
+            # On a phone these stand at the end (CSS in common), so that the answer comes right under the button
+            examples = gr.Dataset(
+                components=["textbox"], samples=[[r["expression"]] for r in found], type="index", samples_per_page=12,
+                label="Examples, answered at a press: RefScenes pictures that no model has seen", elem_id="examples",
+                sample_labels=[f"{r['category']}: {r['expression']}" for r in found],
+            )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
             shown = gr.Image(
                 label="Candidates and pick", type="pil", format="png", height=380, interactive=False, buttons=["download", "fullscreen"],
                 elem_id="shown",
             )  # fmt: skip
+            gr.HTML(common.LEGEND, elem_id="legend", padding=False)
             words = gr.Markdown(HINT, elem_id="answer")
-            does = gr.Radio(
-                [SELECT, TRUTH, ADD],
-                value=SELECT,
-                label="A click into the picture",
-                info="What a press on the picture above does.",
-                elem_id="does",
-            )
+            with gr.Row():
+                does = gr.Radio(
+                    [SELECT, TRUTH, ADD], value=SELECT, label="A press on the picture will", info="Or use the table and the text boxes.",
+                    elem_id="does", scale=3, min_width=240,
+                )  # fmt: skip
+                called = gr.Textbox(
+                    label="Label of the new candidate", info="One or two words.", max_length=60, min_width=160, visible=False
+                )
+                pointed = gr.Dropdown(
+                    [], label="Candidate pointed out", info=POINT_HERE, elem_id="pointed", scale=2, min_width=200, filterable=False
+                )
             rows = gr.Dataframe(
                 headers=HEADERS,
-                label="Candidates (press a row to see its box; probabilities are uncalibrated)",
+                label="Candidates (✓ the pick, ▶ the one pointed out; probabilities are uncalibrated)",
                 interactive=False,
                 wrap=True,
                 elem_id="rows",
@@ -395,7 +503,7 @@ def build(page: gr.Blocks) -> Tab:
                 gr.Markdown("Only the LLM runs again. Change the expression above, or the list here.")
                 with gr.Row():
                     again = gr.Button("Ask again", min_width=100)
-                    delete = gr.Button("Delete the chosen candidate", min_width=140)
+                    delete = gr.Button("Delete the candidate pointed out", min_width=140)
                     check = gr.Button("Shuffle check", min_width=100)
                 with gr.Row():
                     label = gr.Textbox(label="Label of a new candidate", info="One or two words.", max_length=60, min_width=120)
@@ -408,94 +516,104 @@ def build(page: gr.Blocks) -> Tab:
                 files = gr.Files(label="Annotated picture, trace, COCO, YOLO, CSV", interactive=False)
             with gr.Accordion("Everything as JSON", open=False):
                 everything = gr.JSON(show_label=False)
-            gr.DeepLinkButton(LINK, "Copied", size="sm")
-    # Below both columns, so that on a phone the answer stands right under the button.
-    found = example_rows()
-    gr.Examples(
-        [[str(common.EXAMPLES / r["image"]), r["expression"], common.box_text(r["bbox"] and tuple(r["bbox"]))] for r in found],
-        [picture, expression, truth], label="Examples: RefScenes pictures that no model has seen", examples_per_page=12,
-        example_labels=[f"{r['category']}: {r['expression']}" for r in found],
-    )  # fmt: skip
+            copy = gr.Button(LINK, size="sm")
+            address = gr.Textbox(
+                label="The link", info="Copied. For an hour it opens this picture and answer for whoever has it.", visible=False,
+                interactive=False, buttons=["copy"], elem_id="link",
+            )  # fmt: skip
 
-    outputs = [shown, words, rows, prompt, about, everything, session]
+    outputs = [shown, words, rows, prompt, about, everything, pointed, session]
     chosen = [proposers, adapter, probability, score]
     asked = [picture, expression, *chosen, truth]
+    written = [picture, expression, truth, brought, pressed]
     private: dict[str, Any] = {"api_visibility": "private"}
+    silent = private | {"show_progress": "hidden"}
     answering = private | {"show_progress_on": [shown]}  # and not on every part of the answer
-    run = gr.on([button.click, expression.submit], live, asked, outputs, concurrency_limit=1, **answering)
-    # For programs: no session among the results, which the MCP server cannot take
-    gr.Button(visible=False).click(locate, asked, outputs[:-1], api_name="locate", concurrency_limit=1)
+    run = gr.on([button.click, expression.submit, pressed.change], live, asked, outputs, concurrency_limit=1, **answering)
+    # For programs: neither the page's list nor a session among the results, which the MCP server cannot take
+    gr.Button(visible=False).click(locate, asked, outputs[:-2], api_name="locate", concurrency_limit=1)
     changes = [
         run,
-        again.click(ask_again, [session, expression, adapter], outputs, **answering),
+        again.click(ask_again, [session, expression, adapter, truth], outputs, **answering),
         delete.click(delete_candidate, [session], outputs, **answering),
         add.click(add_candidate, [session, label, box], outputs, **answering),
         gr.on(
-            [probability.input, score.input],
-            set_thresholds,
-            [session, probability, score],
-            outputs,
-            trigger_mode="always_last",
-            **answering,
+            [probability.input, score.input], set_thresholds, [session, probability, score], outputs, trigger_mode="always_last", **silent
         ),
-        truth.submit(set_truth, [session, truth], outputs, **answering),
-        shown.select(click, [session, does, label], [*outputs, truth], **answering),
+        gr.on([truth.submit, truth.blur], set_truth, [session, truth], outputs, **silent),
+        shown.select(click, [session, does, called], [*outputs, truth], **silent),
     ]
-    rows.select(mark_row, [session], outputs, **answering)
+    rows.select(mark_row, [session], outputs, **silent)
+    pointed.input(mark, [session, pointed], outputs, **silent)
     for change in changes:
-        change.then(downloads, [session], [files], **private)
+        change.then(settled, [session], [files, checked, address], **silent)
+    does.change(lambda does: gr.update(visible=does == ADD), [does], [called], queue=False, **silent)
     check.click(shuffle, [session], [checked], **private)
+    copy.click(link, [session], [address], **silent).then(None, [address], [address], js=COPY, **silent)
+    gr.on(
+        [button.click, expression.submit, examples.click, scene.click, rows.select, pointed.input], None, js=common.show("shown"), **silent
+    )
     # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
-    gr.on([cancel.click], None, cancels=[run], **private).then(lambda: CANCELLED, None, [words], queue=False, **private)
-    dropping = [picture.change, expression.change, proposers.input, adapter.input, truth.input]
-    gr.on(dropping, None, cancels=[run], **private).then(dropped, [session], [words], queue=False, **private)
-    drawn = gr.on([scene.click], None, cancels=[run], **private).then(new_scene, [category], [picture, expression, truth], **private)
-    asked_of_scene = drawn.then(live, asked, outputs, concurrency_limit=1, **answering)
-    asked_of_scene.then(downloads, [session], [files], **private)
-    # What the scene itself writes into the inputs is no `input`, so that it does not drop its own question
-    other = [picture.input, expression.input, proposers.input, adapter.input, truth.input, button.click, cancel.click]
-    gr.on(other, None, cancels=[asked_of_scene], **private)
+    gr.on([cancel.click], None, cancels=[run], **silent).then(cancelled, [session, words], [words], queue=False, **silent)
+    # What the page itself writes into the inputs is no `input`, so that it does not drop its own question
+    edited = [expression.input, proposers.input, adapter.input, truth.input]
+    gr.on(edited, None, cancels=[run], **silent).then(
+        changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
+    )
+    gr.on([picture.input, picture.clear], None, cancels=[run], **silent).then(
+        looked_at, [picture], [*outputs, truth], queue=False, **silent
+    )
+    gr.on([scene.click], None, cancels=[run], **silent).then(new_scene, [category], written, **silent)
+    gr.on([examples.click], None, cancels=[run], **silent).then(fill, [examples], written, **silent)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
-        queue=False, trigger_mode="always_last", **private,
+        queue=False, trigger_mode="always_last", **silent,
     )  # fmt: skip
-    restored = page.load(restore, [remembered], [*chosen, picture, expression, truth], **private)
-    reopened = restored.then(reopen, asked, outputs, concurrency_limit=1, show_progress="hidden", **private)
-    reopened.then(downloads, [session], [files], show_progress="hidden", **private)
+    opened = page.load(restore, [remembered], [*chosen, *written, *outputs], **silent)
+    opened.then(settled, [session], [files, checked, address], **silent)
     return Tab(picture, expression, truth, adapter)
 
 
-def restore(remembered: list[Any], request: gr.Request) -> tuple[Any, ...]:
-    """The settings of the last visit or of the link, and the example that the link names."""
-    if "deep_link" in request.query_params:
-        return tuple(gr.skip() for _ in range(7))
-    named = example(request.query_params.get("example"))
-    proposers, adapter, *least = settings(remembered, request.query_params)
-    return (proposers, common.adapter_choice(adapter), *least, *(named or (gr.skip(), gr.skip(), gr.skip())))
+def cancelled(session: Session | None, said: str) -> str | Any:
+    """What the page says after Cancel: an answer that is there stays."""
+    return gr.skip() if session is not None or said == HINT else CANCELLED
 
 
-def reopen(request: gr.Request, path: str | None, *others: Any) -> Iterator[Outputs | tuple[Any, ...]]:
-    """The answer that a copied link names, asked again, so that it can be worked with. Arguments as `locate`'s."""
-    if "deep_link" not in request.query_params or path is None:
-        yield tuple(gr.skip() for _ in range(7))
-    else:
-        yield from live(path, *others)
+def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
+    """The settings of the last visit or of the link; the example that a link names, to be answered; or the answer that a link
+    was copied for."""
+    link = dict(request.query_params)
+    blank = (gr.skip(),) * 8
+    if "answer" in link:
+        if s := linked(link["answer"]):
+            least = (s.thresholds.probability, s.thresholds.score)
+            box = common.box_text(s.truth)
+            written = (s.path, s.expression, box, (s.expression, box), gr.skip())
+            return (list(s.proposers), common.adapter_choice(s.adapter), *least, *written, *view(s))
+        gr.Warning("The answer of this link is not kept any longer; it was for an hour. Ask again, or ask for a new link.")
+    named = example(link.get("example"))
+    if "example" in link and named is None:
+        gr.Warning(f"There is no example of this number; there are 0 to {len(example_rows()) - 1}.")
+    proposers, adapter, *least_ = settings(remembered, link)
+    written_ = (gr.skip(),) * 5 if named is None else _written(*named)
+    return (proposers, common.adapter_choice(adapter), *least_, *written_, *blank)
 
 
-def settings(remembered: list[Any], link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
+def settings(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
     """Proposers, adapter and thresholds: the link's (?proposers=gdrec&adapter=zero-shot&probability=0.3&score=0.6) before
-    those of the last visit, and the page's own for what makes no sense."""
-    proposers, adapter, *least = [*remembered, 0.0][:4]  # a browser may remember a page without the last one
-    proposers = link["proposers"].split(",") if "proposers" in link else proposers
-    adapter = link.get("adapter", adapter)
-    probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), least, strict=True))
-    return [p for p in proposers if p in ENSEMBLE] or list(ENSEMBLE), adapter, probability, score
+    those of the last visit, and the page's own for what makes no sense; what a browser remembers may be anything."""
+    kept = [*remembered, None, None, None, None][:4] if isinstance(remembered, list) else [None] * 4
+    proposers = link["proposers"].split(",") if "proposers" in link else kept[0]
+    proposers = [p for p in ENSEMBLE if p in proposers] if isinstance(proposers, list) else []
+    adapter = link.get("adapter", kept[1])
+    probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), kept[2:], strict=True))
+    return proposers or list(ENSEMBLE), adapter if isinstance(adapter, str) else AUTO, probability, score
 
 
 def _share(value: Any) -> float:
     """A number from 0 to 1; 0 for what is none."""
     try:
         number = float(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return number if 0 <= number <= 1 else 0.0

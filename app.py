@@ -154,9 +154,10 @@ def main() -> None:
         page = build(options.preset, named(options.adapter))
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
-    page.launch(
-        server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS,
-    )  # fmt: skip
+    try:
+        page.launch(server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS)
+    except OSError as error:
+        raise SystemExit(f"error: Port {options.port} of {options.host} cannot be used ({error}). Choose another with --port.") from error
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
+from huggingface_hub import constants as hub_constants
 
-from wrapper.deploy import ROOT, card, items
+from wrapper.deploy import ROOT, card, deploy, items
 from wrapper.errors import DataError, ModelError
 
 
@@ -96,6 +97,17 @@ class Hub(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        """What stands in the Space: a file of ours, one that is none any longer, and the Hub's own."""
+        files = [{"type": "file", "path": p, "size": 1, "oid": "0"} for p in ("app.py", "wrapper/old.py", ".gitattributes")]
+        info = {"id": "you/demo", "siblings": [{"rfilename": f["path"]} for f in files], "sha": "0", "private": True}
+        answer = json.dumps(files if "/tree/" in self.path else info).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
@@ -116,6 +128,24 @@ def test_an_upload_sends_the_listed_files_and_sets_the_preset() -> None:
     files = {o["value"]["path"]: base64.b64decode(o["value"]["content"]) for o in Hub.sent["commit"] if o["key"] == "file"}
     assert {name: len(data) for name, data in files.items()} == {i.name: i.size for i in items(preset="paper")}
     assert files["README.md"].decode() == card("paper")
+    assert [o["value"]["path"] for o in Hub.sent["commit"] if o["key"] == "deletedFile"] == ["wrapper/old.py"]
+
+
+def test_no_connection_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelError, match=r"The Space you/demo could not be written .* Check the connection"):
+        deploy("you/demo", private=True)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="needs a git checkout")
+def test_a_file_that_only_lies_there_is_not_sent() -> None:
+    stray = ROOT / "examples" / "holiday.jpg"
+    stray.write_bytes(b"private")
+    try:
+        assert "examples/holiday.jpg" not in {i.name for i in items()}
+    finally:
+        stray.unlink()
 
 
 def test_the_front_matter_is_that_of_a_gradio_space() -> None:

@@ -4,14 +4,16 @@ python -m wrapper deploy --space you/llm-wrapper --dry-run
 python -m wrapper deploy --space you/llm-wrapper --preset paper    # full-size models, on a GPU Space
 """
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, RepoCard
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
 
-from wrapper.errors import DataError, ModelError
+from wrapper.errors import DataError
+from wrapper.hub import writing
 from wrapper.presets import find_preset
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +35,8 @@ class Item:
 
 def items(root: Path = ROOT, preset: str | None = None) -> list[Item]:
     """What a Space with a preset's models needs, by path; DataError where a file is too large or one of the main ones is missing."""
-    found = sorted({p for pattern in PATTERNS for p in _files(root, pattern)})
+    tracked = _tracked(root)
+    found = sorted({p for pattern in PATTERNS for p in _files(root, pattern) if tracked is None or p in tracked})
     listed = [Item(p.relative_to(root).as_posix(), p.stat().st_size) for p in found]
     listed = [Item(i.name, len(card(preset, root).encode())) if i.name == "README.md" else i for i in listed]
     for needed in ("app.py", "README.md", "requirements.txt"):
@@ -43,6 +46,15 @@ def items(root: Path = ROOT, preset: str | None = None) -> list[Item]:
     if large:
         raise DataError(f"A Space takes no file over {LARGEST / 2**20:.0f} MiB: {', '.join(large)}. Make it smaller or split it.")
     return listed
+
+
+def _tracked(root: Path) -> set[Path] | None:
+    """The files that git keeps of a checkout, so that nothing else that lies there is sent; None where there is no checkout."""
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return None
+    listed = subprocess.run([git, "-C", str(root), "ls-files", "-z"], capture_output=True, text=True, check=False)
+    return {root / name for name in listed.stdout.split("\0")} if listed.returncode == 0 else None
 
 
 def _files(root: Path, pattern: str) -> Iterator[Path]:
@@ -63,16 +75,16 @@ def card(preset: str | None, root: Path = ROOT) -> str:
 
 
 def deploy(space: str, private: bool, preset: str | None = None, root: Path = ROOT) -> str:
-    """Upload the files to a Space, which is made where it is missing; gives the commit's address. preset: is set as the
-    Space's WRAPPER_PRESET; None leaves that as it is."""
-    names = [i.name for i in items(root) if i.name != "README.md"]
-    files = [CommitOperationAdd("README.md", card(preset, root).encode()), *(CommitOperationAdd(n, root / n) for n in names)]
+    """Upload the files to a Space, which is made where it is missing, and delete there what is none of them; gives the commit's
+    address. preset: is set as the Space's WRAPPER_PRESET; None leaves that as it is."""
+    names = [i.name for i in items(root, preset)]
+    files = [CommitOperationAdd(n, card(preset, root).encode() if n == "README.md" else root / n) for n in names]
     api = HfApi()
-    try:
+    with writing(f"The Space {space}"):
         api.create_repo(space, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        there = api.list_repo_files(space, repo_type="space")
+        gone = [CommitOperationDelete(n) for n in there if n not in names and not Path(n).name.startswith(".")]
+        commit = api.create_commit(space, [*files, *gone], commit_message="Upload LLM-wrapper", repo_type="space")
         if preset:
             api.add_space_variable(space, "WRAPPER_PRESET", preset, description="Which models the page uses.")
-        return str(api.create_commit(space, files, commit_message="Upload LLM-wrapper", repo_type="space"))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"The Space {space} could not be written ({reason}). Log in with `hf auth login`, and check the name.") from error
+    return str(commit)

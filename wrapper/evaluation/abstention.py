@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from wrapper.candidates import Selection, Thresholds, abstain, is_correct
+from wrapper.errors import DataError
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.layout import Split
@@ -53,10 +54,13 @@ class Asked:
 
 
 def ask(wrapper: Wrapper, proposers: Sequence[str], split: Split, n: int, seed: int = BENCHMARK_SEED) -> Asked:
-    """Ask about n present and about n absent objects of a split."""
+    """Ask about n present objects of a split, and about as many absent ones as can be made of them; DataError where that is none."""
     found = list(scenes(split, n, seed))
+    pairs = absent_pairs(found)
+    if not pairs:
+        raise DataError(f"No expression of {n} scenes is about something that another of them lacks. Take more scenes.")
     present = _ask(wrapper, proposers, found, [s.expression.text for s in found])
-    absent = _ask(wrapper, proposers, *(list(part) for part in zip(*absent_pairs(found), strict=True)))  # type: ignore[arg-type]
+    absent = _ask(wrapper, proposers, [scene for scene, _ in pairs], [text for _, text in pairs])
     return Asked(present, found, absent)
 
 

@@ -29,6 +29,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError
+from wrapper.hub import writing
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, revision, write_whole
 from wrapper.selectors.llama import LlamaSelector, Llm
@@ -270,16 +271,12 @@ with their other orders), rank {s["rank"]}, alpha {s["alpha"]}, learning rate {s
 def push(folder: Path, repository: str, private: bool = True) -> str:
     """Send an adapter folder to the Hub, without its checkpoints; gives the address."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     needed = ("adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md")
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} is not a finished adapter; it lacks {', '.join(missing)}. Train it to its end first.")
     api = HfApi()
-    try:
+    with writing(repository):
         api.create_repo(repository, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(needed)))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{repository} could not be written ({reason}). Log in with `hf auth login`, and check the name.") from error

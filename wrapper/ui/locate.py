@@ -285,12 +285,12 @@ def smallest(candidates: tuple[Candidate, ...], x: float, y: float) -> int | Non
 
 # ---- what stands in the inputs
 
-Written = tuple[Any, Any, Any, Any, Any]
-"""Picture, expression and true box; these two once more, to know the box by when the words are changed; a press's number."""
+Written = tuple[str, str, str, tuple[str, str]]
+"""Picture, expression and true box; and these two once more, to know the box by when the words are changed."""
 
 
 def _written(path: str, expression: str, box: str) -> Written:
-    return path, expression, box, (expression, box), time.time_ns()
+    return path, expression, box, (expression, box)
 
 
 def new_scene(category: str) -> Written:
@@ -462,7 +462,7 @@ def build(page: gr.Blocks) -> Tab:
                 truth = gr.Textbox(
                     label="True box, if you know it", value="", placeholder="left, top, right, bottom",
                     info="In pixels; or press its corners in the picture.",
-                    max_length=100,
+                    max_length=100, elem_id="truth",
                 )  # fmt: skip
             # On a phone these stand at the end (CSS in common), so that the answer comes right under the button
             examples = gr.Dataset(
@@ -525,7 +525,7 @@ def build(page: gr.Blocks) -> Tab:
     outputs = [shown, words, rows, prompt, about, everything, pointed, session]
     chosen = [proposers, adapter, probability, score]
     asked = [picture, expression, *chosen, truth]
-    written = [picture, expression, truth, brought, pressed]
+    written = [picture, expression, truth, brought]
     private: dict[str, Any] = {"api_visibility": "private"}
     silent = private | {"show_progress": "hidden"}
     answering = private | {"show_progress_on": [shown]}  # and not on every part of the answer
@@ -555,22 +555,24 @@ def build(page: gr.Blocks) -> Tab:
     )
     # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
     gr.on([cancel.click], None, cancels=[run], **silent).then(cancelled, [session, words], [words], queue=False, **silent)
-    # What the page itself writes into the inputs is no `input`, so that it does not drop its own question
-    edited = [expression.input, proposers.input, adapter.input, truth.input]
+    # The words by their `change`, as a textbox has an `input` for some keys only, and one after its `submit` besides
+    edited = [expression.change, truth.change, proposers.input, adapter.input]
     gr.on(edited, None, cancels=[run], **silent).then(
         changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
     )
-    gr.on([picture.input, picture.clear], None, cancels=[run], **silent).then(
-        looked_at, [picture], [*outputs, truth], queue=False, **silent
-    )
-    gr.on([scene.click], None, cancels=[run], **silent).then(new_scene, [category], written, **silent)
-    gr.on([examples.click], None, cancels=[run], **silent).then(fill, [examples], written, **silent)
+    gr.on([picture.input, picture.clear], None, cancels=[run], **silent).then(looked_at, [picture], [*outputs, truth], **silent)
+    # What is written by a press is asked only in a step of its own, after the `change` of the words has dropped what was asked before
+    drawn = gr.on([scene.click], None, cancels=[run], **silent).then(new_scene, [category], written, **silent)
+    filled = gr.on([examples.click], None, cancels=[run], **silent).then(fill, [examples], written, **silent)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **silent,
     )  # fmt: skip
     opened = page.load(restore, [remembered], [*chosen, *written, *outputs], **silent)
     opened.then(settled, [session], [files, checked, address], **silent)
+    for done in (drawn, filled):
+        done.success(time.time_ns, None, [pressed], **silent)
+    opened.then(named, None, [pressed], **silent)
     return Tab(picture, expression, truth, adapter)
 
 
@@ -588,15 +590,19 @@ def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
         if s := linked(link["answer"]):
             least = (s.thresholds.probability, s.thresholds.score)
             box = common.box_text(s.truth)
-            written = (s.path, s.expression, box, (s.expression, box), gr.skip())
-            return (list(s.proposers), common.adapter_choice(s.adapter), *least, *written, *view(s))
+            return (list(s.proposers), common.adapter_choice(s.adapter), *least, *_written(s.path, s.expression, box), *view(s))
         gr.Warning("The answer of this link is not kept any longer; it was for an hour. Ask again, or ask for a new link.")
-    named = example(link.get("example"))
-    if "example" in link and named is None:
+    found = example(link.get("example"))
+    if "example" in link and found is None:
         gr.Warning(f"There is no example of this number; there are 0 to {len(example_rows()) - 1}.")
     proposers, adapter, *least_ = settings(remembered, link)
-    written_ = (gr.skip(),) * 5 if named is None else _written(*named)
-    return (proposers, common.adapter_choice(adapter), *least_, *written_, *blank)
+    written = (gr.skip(),) * 4 if found is None else _written(*found)
+    return (proposers, common.adapter_choice(adapter), *least_, *written, *blank)
+
+
+def named(request: gr.Request) -> Any:
+    """The number of a press, for the example that the page was opened with."""
+    return gr.skip() if example(request.query_params.get("example")) is None else time.time_ns()
 
 
 def settings(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, float, float]:

@@ -44,18 +44,29 @@ BUTTON_HINTS = {
     "Run": "Measure the chosen methods on as many expressions as set above.",
     "Cancel, keep what is done": "Stop; figures of what was answered so far stay.",
 }
-# Gradio gives pictures no alternative text, buttons no hint, and names to elements that may have none: the first and the last
-# are mended from the component's label.
+# Gradio gives pictures no alternative text, buttons no hint, and names to elements that may have none: the first are described by
+# the answer that stands beside them, or else by their component's label.
 FINISHING = """() => {
   const hints = HINTS;
   const mend = () => {
-    for (const button of document.querySelectorAll('button:not([title])')) {
+    for (const button of document.querySelectorAll('button:not([title]):not([role=tab])')) {
       const hint = hints[button.textContent.trim()];
       if (hint) button.title = hint;
     }
     for (const image of document.querySelectorAll('img:not([alt]), img[alt=""]')) {
       const label = image.closest('.block')?.querySelector('label, [data-testid="block-label"]')?.textContent?.trim();
-      image.alt = (label || 'Picture') + '. The table of the same tab says what it shows.';
+      image.alt = label || 'Picture';
+    }
+    const describe = (pictures, words) => {
+      for (const image of document.querySelectorAll(pictures)) if (words && image.alt !== words) image.alt = words;
+    };
+    const said = document.querySelector('#answer h3')?.textContent;
+    describe('#shown img', said && 'The picture with numbered boxes, which the table lists. ' + said);
+    const sides = [...document.querySelectorAll('#sides-of-slider input')].map((input) => input.value);
+    describe('#slider img', sides.length && 'The picks of ' + sides.join(' and ') + ', which the table lists');
+    for (const table of document.querySelectorAll('.virtual-table-viewport:not(:has([tabindex="0"]))')) {
+      const head = table.querySelector('[role=columnheader]');  // an empty table scrolls too, and has no cell to do it from
+      if (head) head.tabIndex = 0;
     }
     for (const empty of document.querySelectorAll('div[aria-label]:not([role])')) empty.setAttribute('role', 'group');
   };
@@ -65,6 +76,7 @@ FINISHING = """() => {
 # The reader's own fonts: the theme's, with round capitals, turns LLM into something else. And darker letters than the theme's, for
 # people who see contrast badly (WCAG 2.1, 1.4.3).
 THEME = gr.themes.Soft(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")).set(
+    block_title_background_fill_dark="*primary_800", block_label_background_fill_dark="*primary_800",
     body_background_fill="*neutral_100", block_border_width="1px", checkbox_border_color="*neutral_400",
     block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300", block_title_text_color="*primary_800",
     block_title_text_color_dark="*primary_200", block_label_text_color="*primary_800", block_label_text_color_dark="*primary_200",

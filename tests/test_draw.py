@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from wrapper.candidates import Box, Candidate, Reason, Selection
-from wrapper.draw import DIMMED, PICK, annotate
+from wrapper.draw import COLORS, DIMMED, FRAME, LETTERS, OTHER, PICK, annotate, draw_candidates
 
 
 def selection(boxes: list[Box], index: int | None) -> Selection:
-    candidates = tuple(Candidate(b, "cup", None, "gdrec" if i % 2 else "florence2") for i, b in enumerate(boxes))
+    candidates = tuple(Candidate(b, "cup", None, "florence2") for b in boxes)
     return Selection(candidates, index, (), Reason.ABSTAINED if index is None else Reason.CHOSEN)
 
 
@@ -39,13 +39,49 @@ def test_no_label_is_hidden_behind_the_true_box() -> None:
     assert white(cornered) > white(plain), "and its corners are drawn"
 
 
-@pytest.mark.parametrize(("size", "at_least"), [((64, 48), 11), ((640, 480), 14), ((4000, 3000), 90)])
-def test_labels_grow_with_the_picture(size: tuple[int, int], at_least: int) -> None:
-    """Shown at one height, labels are as large on a small as on a large picture; never too small to read."""
+@pytest.mark.parametrize("size", [(64, 48), (640, 480), (480, 640), (1600, 1200), (1600, 160), (160, 1600)])
+def test_labels_can_be_read_where_the_picture_is_fitted_into_the_page(size: tuple[int, int]) -> None:
     w, h = size
-    drawn = annotate(Image.new("RGB", size), selection([(0.3 * w, 0.4 * h, 0.9 * w, 0.9 * h)], None))
+    drawn = annotate(Image.new("RGB", size), selection([(0.3 * w, 0.5 * h, 0.9 * w, 0.9 * h)], None))
     rows = np.flatnonzero((np.asarray(drawn).min(2) > 100).any(1))  # the edges of letters, too
-    assert rows[-1] - rows[0] + 1 >= 0.7 * at_least, "a digit is about 0.73 of its font's size"
+    fitted = (rows[-1] - rows[0] + 1) / max(w / FRAME[0], h / FRAME[1])
+    assert fitted >= 8, "pixels of a digit, which is about 0.73 of its font's size"
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_boxes_are_drawn_where_they_are_on_a_scaled_picture(factor: float) -> None:
+    one, size = selection([(100.0, 200.0, 300.0, 400.0)], 0), (640, 480)
+    drawn = annotate(Image.new("RGB", (round(640 * factor), round(480 * factor))), one, (100, 200, 300, 400), size=size)
+    frame = np.argwhere(painted(drawn, PICK))
+    assert abs(frame[:, 1].max() - 300 * factor) <= 8 and abs(frame[:, 0].min() - 200 * factor) <= 8
+    before = draw_candidates(Image.new("RGB", drawn.size), one.candidates, size)
+    lines = np.argwhere(painted(before, COLORS["florence2"]))
+    assert abs(lines[:, 1].max() - 300 * factor) <= 4
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1, relative luminance and contrast ratio."""
+
+    def light(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        r, g, b = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_letters_stand_out_from_every_label() -> None:
+    assert all(contrast(a, b) >= 4.5 for a, b in zip([*COLORS.values(), OTHER], LETTERS, strict=True))
+
+
+def test_the_best_guess_of_a_not_found_is_told_from_the_others() -> None:
+    black, boxes = Image.new("RGB", (640, 480)), [(40.0, 200.0, 90.0, 260.0), (300.0, 200.0, 360.0, 260.0)]
+    unsure = Selection(selection(boxes, None).candidates, None, (0.1, 0.9), Reason.ABSTAINED)
+    other = Selection(unsure.candidates, None, (0.9, 0.1), Reason.ABSTAINED)
+    change = np.argwhere((np.asarray(annotate(black, unsure)) != np.asarray(annotate(black, other))).any(2))[:, 1]
+    assert change.min() < 130 and change.max() > 290, "its question mark is at another box"
+    assert np.array_equal(np.asarray(annotate(black, unsure))[:, :150], np.asarray(draw_candidates(black, unsure.candidates))[:, :150])
 
 
 def test_the_pick_is_spotlighted_and_framed() -> None:

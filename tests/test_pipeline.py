@@ -160,6 +160,8 @@ def test_bad_input_is_refused_before_any_model_runs(wrapper: Wrapper) -> None:
         wrapper.locate(b"no image", "the cup")
     with pytest.raises(ModelError, match="not loaded"):
         wrapper.locate(Image.new("RGB", (40, 40)), "the cup", ("yolo",))
+    with pytest.raises(ModelError, match="named twice"):
+        wrapper.locate(Image.new("RGB", (40, 40)), "the cup", ("gdrec", "gdrec"))
     with pytest.raises(ValueError, match="one image an expression"):
         wrapper.locate_batch([], ["the cup"])
 

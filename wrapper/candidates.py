@@ -57,6 +57,7 @@ class Reason(str, Enum):
 
     CHOSEN = "chosen"
     OWN_ANSWER = "own_answer"
+    BEST_CANDIDATE = "best_candidate"
     ONLY_CANDIDATE = "only_candidate"
     NO_CANDIDATES = "no_candidates"
     FALLBACK_NOT_AN_INDEX = "fallback_not_an_index"

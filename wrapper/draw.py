@@ -18,6 +18,10 @@ with warnings.catch_warnings():
 # Okabe & Ito's palette, told apart with any colour vision. The pick is told by its thick white-and-black frame too.
 COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73", BY_HAND: "#CC79A7"}
 OTHER = "#56B4E9"
+LETTERS = ["#FFFFFF", "#000000", "#000000", "#000000", "#000000"]
+"""Of labels on those colours, in their order: contrast 4.5 at least (WCAG 2.1, 1.4.3)."""
+FRAME = (640, 380)
+"""Pixels that the page has for a picture."""
 PICK = "#F0E442"
 DIMMED = 0.55
 """Brightness left outside the pick."""
@@ -53,19 +57,19 @@ def annotate(
     truth: Box | None = None,
     marked: int | None = None,
     corner: tuple[float, float] | None = None,
-    longest: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Image.Image:
     """The picture (RGB) with every candidate's box and index, coloured by source, and the pick spotlighted; a new picture.
 
     truth: the true box where it is known; its corners are marked in white. marked: a candidate to be pointed out. corner: a
-    point to be marked, (x, y) in pixels. longest: pixels of the longer side to which a larger picture is scaled down before
-    anything is drawn; None keeps its size. Where the answer is "not found", the best guess is labelled with a question mark.
+    point to be marked, (x, y) in pixels. size: (width, height) of the picture that boxes and points are in pixels of, where
+    `image` is that one scaled. Where the answer is "not found", the best guess is labelled with a question mark.
     """
-    scene, factor = _shrunk(image, longest)
+    factor = 1.0 if size is None else image.width / size[0]
     candidates = _scaled(selection.candidates, factor)
     pick, guess = selection.index, selection.guess if selection.reason in NOT_FOUND else None
     order = sorted(range(len(candidates)), key=lambda i: i == pick)  # the pick on top
-    scene = _spotlight(scene, None if pick is None else candidates[pick].box)
+    scene = _spotlight(image, None if pick is None else candidates[pick].box)
     scene = _boxes(scene, [candidates[i] for i in order])
     if pick is not None:
         scene = _frame(scene, candidates[pick])
@@ -79,19 +83,10 @@ def annotate(
     return _labels(scene, [candidates[i] for i in order], words)
 
 
-def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], longest: int | None = None) -> Image.Image:
-    """The picture (RGB) with candidates' boxes and indices, before one is chosen; a new picture. longest: as in `annotate`."""
-    scene, factor = _shrunk(image, longest)
-    found = _scaled(candidates, factor)
-    return _labels(_boxes(scene, found), found, [str(i) for i in range(len(found))])
-
-
-def _shrunk(image: Image.Image, longest: int | None) -> tuple[Image.Image, float]:
-    """A copy, scaled down where it is larger than that, and by which factor."""
-    small = image.copy()
-    if longest is not None:
-        small.thumbnail((longest, longest))
-    return small, max(small.size) / max(image.size)
+def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], size: tuple[int, int] | None = None) -> Image.Image:
+    """The picture (RGB) with candidates' boxes and indices, before one is chosen; a new picture. size: as in `annotate`."""
+    found = _scaled(candidates, 1.0 if size is None else image.width / size[0])
+    return _labels(_boxes(image.copy(), found), found, [str(i) for i in range(len(found))])
 
 
 def _scaled(candidates: Sequence[Candidate], factor: float) -> list[Candidate]:
@@ -139,18 +134,19 @@ def _labels(scene: Image.Image, candidates: Sequence[Candidate], words: list[str
     """A label a candidate, above all lines. In one go, as supervision keeps only those off each other that are drawn together."""
     if not candidates:
         return scene
-    points = max(11, round(min(scene.size) / 30))
+    # As large as 12 points would be where the picture is fitted into the page's frame
+    points = max(11, round(12 * max(scene.width / FRAME[0], scene.height / FRAME[1])))
     annotator = sv.RichLabelAnnotator(
-        color=_palette(), text_color=sv.Color.WHITE, font_path=str(font_path()), font_size=points, text_padding=max(2, points // 4),
-        smart_position=True,
+        color=_palette(), text_color=sv.ColorPalette.from_hex(LETTERS), font_path=str(font_path()), font_size=points,
+        text_padding=max(2, points // 4), smart_position=True,
     )  # fmt: skip
     return annotator.annotate(scene, detections(candidates), words)
 
 
 def _spotlight(image: Image.Image, box: Box | None) -> Image.Image:
-    """Dark outside the box; as bright as before where there is none."""
+    """A new picture, dark outside the box; as bright as before where there is none."""
     if box is None:
-        return image
+        return image.copy()
     dark = image.point(lambda v: round(v * DIMMED))
     corner = (int(box[0]), int(box[1]))
     dark.paste(image.crop((*corner, round(box[2]), round(box[3]))), corner)

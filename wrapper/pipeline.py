@@ -126,8 +126,9 @@ class Wrapper:
         texts = [check_expression(e) for e in expressions]
         pictures = [open_picture(i) for i in images]
         names = list(proposers or self.proposers)
+        loaded = [self.proposer(name) for name in names]
         check_proposers(names)
-        collected = collect([self.proposer(name) for name in names], pictures, texts)
+        collected = collect(loaded, pictures, texts)
         selector = self.selector_for(names)
         began = time.perf_counter()
         selections = selector.select(collected.lists, texts, [p.size for p in pictures])

@@ -7,6 +7,7 @@ from wrapper.candidates import Reason, Selection
 SENTENCES = {
     Reason.CHOSEN: "the LLM chose among {n} candidates",
     Reason.OWN_ANSWER: "the model's own answer, the first of its boxes",
+    Reason.BEST_CANDIDATE: "the one of {n} candidates that overlaps most with the true box",
     Reason.ONLY_CANDIDATE: "the only candidate, so the LLM was not asked",
     Reason.NO_CANDIDATES: "no candidate: nothing in the picture was found for these words",
     Reason.FALLBACK_NOT_AN_INDEX: "the LLM's answer was no index, so the first of {n} candidates was taken",

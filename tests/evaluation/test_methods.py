@@ -42,5 +42,5 @@ def test_the_usual_methods_are_those_of_the_tables() -> None:
 def test_the_oracle_takes_the_best_overlap() -> None:
     lists = [[Candidate((x, 0.0, x + 100, 100.0), "cup", None, "gd") for x in (300.0, 40.0, 20.0)], []]
     best, none = Oracle([(0.0, 0.0, 100.0, 100.0)] * 2).select(lists, ["the cup"] * 2, [(640, 480)] * 2)
-    assert best.index == 2
+    assert best.index == 2 and best.reason is Reason.BEST_CANDIDATE
     assert none.reason is Reason.NO_CANDIDATES

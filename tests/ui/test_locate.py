@@ -141,7 +141,6 @@ def test_a_label_is_no_markdown(session: answer.Session) -> None:
     chosen = replace(after, answered=replace(after.answered, index=last, probabilities=(), reason=Reason.CHOSEN))
     words = answer.in_words(chosen)
     assert "![" not in words and "https:" not in words and "<b>" not in words
-    assert common.plain("a (b)") == r"a \(b\)"
 
 
 def test_the_same_as_the_library(session: answer.Session) -> None:

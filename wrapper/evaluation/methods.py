@@ -72,7 +72,7 @@ class Oracle:
                 out.append(without_asking(candidates))
                 continue
             best = max(range(len(candidates)), key=lambda i, c=candidates, t=truth: iou(c[i].box, t))  # type: ignore[misc]
-            out.append(Selection(tuple(candidates), best, (), Reason.CHOSEN))
+            out.append(Selection(tuple(candidates), best, (), Reason.BEST_CANDIDATE))
         return out
 
 

@@ -167,10 +167,10 @@ def learning_curves(results: Mapping[str, Any], folder: Path) -> str:
     for kind in ("png", "svg"):
         figure.savefig(folder / f"learning-curves.{kind}", dpi=150)
     plt.close(figure)
-    head = ["adapter", *(f"{p['rows']:,}" for p in max(curves.values(), key=len))]
-    rows = [[NAMES.get(n, n), *(f"{100 * p['p_at_1']:.1f}" for p in c)] for n, c in curves.items()]
-    width = len(head)
-    table = _table(head, [(r + ["–"] * width)[:width] for r in rows])
+    seen = sorted({p["rows"] for curve in curves.values() for p in curve})
+    found = {name: {p["rows"]: f"{100 * p['p_at_1']:.1f}" for p in curve} for name, curve in curves.items()}
+    rows = [[NAMES.get(name, name), *(row.get(n, "–") for n in seen)] for name, row in found.items()]
+    table = _table(["adapter", *(f"{n:,}" for n in seen)], rows)
     return f"## Figure 2: P@1 against rows seen\n\n![P@1 against rows seen](learning-curves.png)\n\n{table}"
 
 

@@ -11,6 +11,7 @@ from wrapper.presets import adapter_name
 from wrapper.selectors.llama import LlamaSelector
 from wrapper.trace import explain
 from wrapper.ui import common, models
+from wrapper.ui.markdown import plain
 
 POINT_HERE = "Press a row of the table, a box in the picture, or choose here."
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
@@ -46,7 +47,7 @@ def in_words(s: Session) -> str:
     why = explain(selection)
     if selection.reason is Reason.FALLBACK_TOO_LONG:
         why += f", which is {common.NAMES.get(selection.candidates[0].source, 'the first model')}'s own answer"
-    lines = [f"{_headline(selection)}\n“{common.plain(s.expression)}”: {why}. {_sureness(selection)}{_times(s)}"]
+    lines = [f"{_headline(selection)}\n“{plain(s.expression)}”: {why}. {_sureness(selection)}{_times(s)}"]
     if selection.reason is Reason.NO_CANDIDATES:
         lines.append("Try other words for the object.")
     if s.truth is not None:
@@ -58,10 +59,10 @@ def in_words(s: Session) -> str:
 
 def _headline(selection: Selection) -> str:
     if selection.chosen is not None:
-        return f"### Box {selection.index}: {common.plain(selection.chosen.label)}"
+        return f"### Box {selection.index}: {plain(selection.chosen.label)}"
     if selection.guess is None:
         return "### Nothing found"
-    return f"### Not found (best guess: box {selection.guess}, {common.plain(selection.candidates[selection.guess].label)})"
+    return f"### Not found (best guess: box {selection.guess}, {plain(selection.candidates[selection.guess].label)})"
 
 
 def _sureness(selection: Selection) -> str:

@@ -37,8 +37,13 @@ KIND = "Kind of expression"
 HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
 WIDTHS: list[str | int] = [250, 80, 130, 150, 90, 80, 200, 200]
 ORDERS = ["most disagreement", "lowest margin"]
+CHOSEN = ["gdrec", "florence2", "florence2,gdrec+llm"]
 SHOWN = 12
+READING = "<label>Reading the data …<br><progress style='width:100%'></progress></label>"
+REST = tuple(gr.skip() for _ in range(5))
+"""Nothing new for what stands below the progress."""
 BATCH = 8
+SLICE = 4 * BATCH
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Results:
 
 
 def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
-    """How long a GPU is asked for, at most."""
-    return min(300, 20 + len(examples) * (1 + len(methods)) // 4)
+    """How long a GPU is asked for, at most, for one slice: batches, of which each model has a step."""
+    return models.seconds_a_step() * -(-len(examples) // BATCH) * 3
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
@@ -67,6 +72,12 @@ def _answers(examples: list[Example], methods: list[str], adapter: str) -> Itera
     with common.told():
         wrapper = models.now().wrapper
         yield from answers(wrapper, examples, methods_with(wrapper, methods, adapter), BATCH)
+
+
+def _in_slices(examples: list[Example], methods: list[str], adapter: str) -> Iterator[list[Answer]]:
+    """A GPU is asked for slice by slice, as a visitor's quota is minutes and what a cancelled run has asked for is lost."""
+    for start in range(0, len(examples), SLICE):
+        yield from _answers(examples[start : start + SLICE], methods, adapter)
 
 
 def live(
@@ -77,16 +88,20 @@ def live(
     Arguments as `benchmark`'s; before: what the page shows already.
     """
     try:
+        yield (READING, *REST)
         for results in _measured(path, n, methods, adapter, seed):
             if len(results.done) <= BATCH:  # only now does the page let go of what it showed
                 forget(before)
                 before = None
             yield *_shown(results), results
     except (WrapperError, gr.Error) as error:
-        yield common.refused(error)
+        common.refused(error)
+        yield ("" if before is None else halted(before), *REST)
 
 
-def benchmark(path: str | None, n: int, methods: list[str], adapter: str = AUTO, seed: int = 1) -> Iterator[tuple[Any, ...]]:
+def benchmark(
+    path: str | None = None, n: int = 40, methods: list[str] = CHOSEN, adapter: str = AUTO, seed: int = 1
+) -> Iterator[tuple[Any, ...]]:
     """P@1 of methods over many expressions.
 
     Gives progress, a table, P@1 by method, P@1 by kind of expression, that as a table; again and again until all is done.
@@ -120,7 +135,7 @@ def _measured(path: str | None, n: int | None, methods: list[str], adapter: str,
         name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions"
         done: list[Answer] = []
         began = time.monotonic()
-        for part in _answers(examples, methods, adapter):
+        for part in _in_slices(examples, methods, adapter):
             if folder:
                 os.utime(folder)  # it is in use, however long this takes
             done += part
@@ -214,7 +229,9 @@ def gallery(results: Results | None, order: str) -> list[tuple[Image.Image, str]
 def _picture(answer: Answer, method: int) -> Image.Image:
     with common.told():
         picture = answer.example.image.open()
-    return annotate(picture, answer.compared[method].selection, answer.example.box, longest=common.SHOWN_SIDE)
+    size = picture.size
+    picture.thumbnail((common.SHOWN_SIDE, common.SHOWN_SIDE))
+    return annotate(picture, answer.compared[method].selection, answer.example.box, size=size)
 
 
 def _caption(answer: Answer, method: int, order: str, margin: float) -> str:
@@ -297,7 +314,7 @@ def build() -> gr.Dropdown:
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             chosen = gr.CheckboxGroup(
-                [(name, m) for m, name in common.METHODS.items()], value=["gdrec", "florence2", "florence2,gdrec+llm"], label="Methods",
+                [(name, m) for m, name in common.METHODS.items()], value=CHOSEN, label="Methods",
                 info="GD: Grounding DINO asked with the whole expression; GDrec: asked for its noun groups, the subject first.",
             )  # fmt: skip
             n = gr.Slider(LEAST, MOST, 40, step=8, label="Expressions", info="How many are asked. Each model runs once for each.")
@@ -313,7 +330,7 @@ def build() -> gr.Dropdown:
     with gr.Row():
         button = gr.Button("Run", variant="primary", scale=2)
         cancel = gr.Button("Cancel, keep what is done", scale=1)
-    bar = gr.HTML("", elem_id="progress")
+    bar = gr.HTML("", label="Progress", elem_id="progress")
     rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
     with gr.Row():
         by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[-4, 104])

@@ -1,13 +1,12 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
-import re
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,9 +46,12 @@ CSS = """
   #locate > .column { display: contents; }
   #locate > .column > * { flex: 1 1 100%; }
   #examples { order: 1; }
+  .gallery-container .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 .block > [data-testid="block-label"] + .image-container, #shown .image-container { padding-top: 2.4rem; box-sizing: border-box; }
-.gallery-container .grid-wrap { padding-top: 2.4rem; }
+.gallery-container .grid-wrap { padding-top: 2.4rem; max-height: none; overflow: visible; }
+button[role="tab"][aria-selected="true"] { color: var(--primary-700) !important; }
+.dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
 :is(input, textarea, [role="option"]):focus-visible { outline: 2px solid var(--primary-500); outline-offset: 1px; }
 """
 METHODS = {
@@ -70,12 +72,6 @@ _sweeping = threading.Lock()
 P = ParamSpec("P")
 T = TypeVar("T")
 DID_NOT_WORK = "That did not work"
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it stands (CommonMark 2.4: every ASCII punctuation character may be escaped). Labels and
-    expressions are anybody's, and a picture in one would be fetched from anywhere."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def _words(error: WrapperError) -> str:
@@ -133,6 +129,20 @@ def show(element: str) -> str:
 def times(ms: Mapping[str, float]) -> str:
     """Milliseconds by stage, in words."""
     return " + ".join(f"{v:.0f} {NAMES.get(k, 'LLM')}" for k, v in ms.items())
+
+
+def shown(path: str | None) -> Image.Image:
+    """The uploaded picture, no larger than the page shows it: what is drawn on again and again."""
+    if path is None or not Path(path).is_file():
+        return opened(path)
+    return _shrunk(path, Path(path).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _shrunk(path: str, changed: int) -> Image.Image:
+    picture = load_image(path)
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    return picture
 
 
 def scratch() -> Path:

@@ -15,7 +15,8 @@ from wrapper.pipeline import AUTO
 from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import explain
 from wrapper.ui import common, models
-from wrapper.ui.locate import SECONDS_A_STEP, Tab
+from wrapper.ui.locate import Tab
+from wrapper.ui.markdown import plain
 from wrapper.ui.picture import Picture
 
 HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
@@ -28,17 +29,18 @@ SLIDER = ("florence2", "florence2,gdrec+llm")
 
 @dataclass(frozen=True)
 class Shown:
-    """What was compared, kept so that the slider can show any two. path: the picture's file; rows: in the order of
-    `comparing.EVERY`."""
+    """What was compared, kept so that the slider can show any two. path and size: of the picture's file, in pixels; rows: in the
+    order of `comparing.EVERY`."""
 
     path: str
+    size: tuple[int, int]
     rows: list[comparing.Compared]
     truth: Box | None
 
 
 def seconds(picture: Image.Image, expression: str, adapter: str) -> int:
-    """How long a GPU is asked for, at most: two models' looks and the LLM's choices, as `locate.SECONDS_A_STEP` has it."""
-    return 3 * SECONDS_A_STEP
+    """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in one batch."""
+    return 3 * models.seconds_a_step()
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
@@ -79,11 +81,11 @@ def _compared(path: str | None, expression: str, adapter: str, true_box: str | N
     rows = _compare(picture, text, adapter)
     names = [common.METHODS[m] for m in comparing.EVERY]
     pictures = [
-        (annotate(picture, r.selection, truth, longest=common.SHOWN_SIDE), _caption(name, r, truth))
+        (annotate(common.shown(path), r.selection, truth, size=picture.size), _caption(name, r, truth))
         for name, r in zip(names, rows, strict=True)
     ]
-    words = f"### “{common.plain(text)}”\n{common.plain(comparing.in_words(rows, names))}"
-    shown = Shown(str(path), rows, truth)
+    words = f"### “{plain(text)}”\n{plain(comparing.in_words(rows, names))}"
+    shown = Shown(str(path), picture.size, rows, truth)
     facts = comparing.as_record(rows, text, picture.size)
     return words, pictures, table(rows, truth), matrix(rows), facts, slide(shown, *SLIDER), shown
 
@@ -117,12 +119,11 @@ def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Imag
     """Two methods' pictures for the slider."""
     if shown is None:
         return None
-    picture = common.opened(shown.path)
-    one, other = (shown.rows[comparing.EVERY.index(name)].selection for name in (left, right))
-    return (
-        annotate(picture, one, shown.truth, longest=common.SHOWN_SIDE),
-        annotate(picture, other, shown.truth, longest=common.SHOWN_SIDE),
+    picture = common.shown(shown.path)
+    one, other = (
+        annotate(picture, shown.rows[comparing.EVERY.index(name)].selection, shown.truth, size=shown.size) for name in (left, right)
     )
+    return one, other
 
 
 def take_over(path: str | None, expression: str, true_box: str, own: str | None) -> tuple[Any, ...] | Any:
@@ -158,7 +159,7 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
             with gr.Row():
                 button = gr.Button("Compare", variant="primary", scale=2)
                 cancel = gr.Button("Cancel", scale=1)
-            words = gr.Markdown(HINT, elem_id="agreement")
+            words = gr.Markdown(HINT, label="Who agrees with whom", elem_id="agreement")
     pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height="auto", format="png", elem_id="sides")
     rows = gr.Dataframe(
         headers=HEADERS,
@@ -168,11 +169,11 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
         column_widths=WIDTHS,
     )
     with gr.Accordion("Slide between two methods", open=True):
-        with gr.Row():
+        with gr.Row(elem_id="sides-of-slider"):
             choices = [(common.METHODS[name], name) for name in comparing.EVERY]
             left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="Drag the line in the picture.", min_width=140)
             right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="Drag the line in the picture.", min_width=140)
-        slider = gr.ImageSlider(label="Left and right", height=420, format="png", interactive=False)
+        slider = gr.ImageSlider(label="Left and right", height=420, format="png", interactive=False, elem_id="slider")
     with gr.Accordion("Who agrees with whom: IoU of the picks", open=False):
         overlaps = gr.Dataframe(
             headers=["", *map(str, range(1, 1 + len(comparing.EVERY)))],
@@ -181,7 +182,7 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
             label="IoU of every pick with every other",
         )
     with gr.Accordion("Everything as JSON", open=False):
-        everything = gr.JSON(show_label=False)
+        everything = gr.JSON(label="Everything as JSON", show_label=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [picture, expression, adapter, truth], [words, pictures, rows, overlaps, everything, slider, state]

@@ -43,8 +43,6 @@ Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Any
 list of candidates to point out, and the session."""
 
 
-SECONDS_A_STEP = 8
-"""Seconds a GPU is asked for each model's look at a picture or for one batch of the LLM; a guess for full-size models."""
 REMEMBERED = 64
 """Questions whose answers are remembered, so that an example asked again costs no GPU time."""
 LINKS = 1000
@@ -53,8 +51,18 @@ _linked: OrderedDict[str, tuple[float, Session]] = OrderedDict()
 
 
 def seconds(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> int:
-    """How long a GPU is asked for, at most, to answer a question."""
-    return (len(proposers) + 1) * SECONDS_A_STEP
+    """How long a GPU is asked for, at most, to answer a question: a step a proposer, and one of the LLM."""
+    return (len(proposers) + 1) * models.seconds_a_step()
+
+
+def seconds_to_choose(candidates: tuple[Candidate, ...], *question: Any) -> int:
+    """As `seconds`, for the LLM alone, which is not asked about one candidate."""
+    return models.seconds_a_step() if len(candidates) > 1 else 1
+
+
+def seconds_to_shuffle(session: Session) -> int:
+    """As `seconds`, for the list in several orders, in batches of eight."""
+    return models.seconds_a_step() * -(-ORDERS // 8)
 
 
 def question(given: dict[str, Any]) -> tuple[Any, ...]:
@@ -69,14 +77,14 @@ def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter
         yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
 
 
-@spaces.GPU(duration=SECONDS_A_STEP)  # type: ignore[untyped-decorator]
+@spaces.GPU(duration=seconds_to_choose)  # type: ignore[untyped-decorator]
 def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
     with common.told():
         wrapper = models.now().wrapper
         return wrapper.choose(candidates, expression, size, wrapper.selector_for(proposers, adapter))
 
 
-@spaces.GPU(duration=2 * SECONDS_A_STEP)  # type: ignore[untyped-decorator]
+@spaces.GPU(duration=seconds_to_shuffle)  # type: ignore[untyped-decorator]
 def _shuffled(session: Session) -> Agreement:
     with common.told():
         s, wrapper = session, models.now().wrapper
@@ -149,28 +157,28 @@ def _answered(
     now = time.monotonic()
     for stage in _stages(picture, text, order, adapter):
         if stage.selection is None:
-            yield _unfinished(picture, stage, order)
+            yield _unfinished(draw_candidates(common.shown(path), stage.candidates, picture.size), stage, order)
             continue
         session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
-        yield view(replace(session, recalled=stage.began < now), picture)
+        yield view(replace(session, recalled=stage.began < now))
 
 
-def _unfinished(picture: Image.Image, stage: Stage, order: list[str]) -> Outputs:
+def _unfinished(drawn: Image.Image, stage: Stage, order: list[str]) -> Outputs:
     """The page while proposers or the LLM are still at work."""
     waiting = [common.NAMES[name] for name in order[order.index(stage.done) + 1 :]]
     done = ", ".join(f"{common.NAMES[n]} in {ms:.0f} ms" for n, ms in stage.timings_ms.items())
     then = f"{waiting[0]} is looking" if waiting else "The LLM is choosing"
     return (
-        draw_candidates(picture, stage.candidates, common.SHOWN_SIDE), f"### {then} …\n{len(stage.candidates)} boxes so far: {done}.",
+        drawn, f"### {then} …\nBoxes so far: {len(stage.candidates)} ({done}).",
         candidate_rows(stage.candidates), "", "", {}, gr.update(choices=[], value=None), None,
     )  # fmt: skip
 
 
-def view(session: Session, picture: Image.Image | None = None) -> Outputs:
+def view(session: Session) -> Outputs:
     """Everything the page shows of a finished answer."""
     s = session
     corner = None if s.corner is None else s.corner[1:]
-    image = annotate(picture or common.opened(s.path), s.selection, s.truth, s.marked, corner, common.SHOWN_SIDE)
+    image = annotate(common.shown(s.path), s.selection, s.truth, s.marked, corner, s.size)
     return (
         image, in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
         trace(s.selection, s.expression, s.size), gr.update(choices=names(s.selection), value=s.marked), session,
@@ -228,9 +236,8 @@ def shuffle(session: Session | None) -> str:
 @common.keeping
 def set_thresholds(session: Session | None, least_probability: float | None, least_score: float | None) -> Outputs | Any:
     """Apply other thresholds to the answer that is there; nothing is computed again."""
-    if session is None:
-        return gr.skip()
-    return view(replace(session, thresholds=Thresholds(least_probability or 0.0, least_score or 0.0)))
+    least = Thresholds(least_probability or 0.0, least_score or 0.0)
+    return gr.skip() if session is None or session.thresholds == least else view(replace(session, thresholds=least))
 
 
 @common.keeping
@@ -476,7 +483,7 @@ def build(page: gr.Blocks) -> Tab:
                 elem_id="shown",
             )  # fmt: skip
             gr.HTML(common.LEGEND, elem_id="legend", padding=False)
-            words = gr.Markdown(HINT, elem_id="answer")
+            words = gr.Markdown(HINT, label="Answer", elem_id="answer")
             with gr.Row():
                 does = gr.Radio(
                     [SELECT, TRUTH, ADD], value=SELECT, label="A press on the picture will", info="Or use the table and the text boxes.",
@@ -497,7 +504,7 @@ def build(page: gr.Blocks) -> Tab:
                 column_widths=WIDTHS,
             )
             with gr.Accordion("What the LLM read", open=False):
-                about = gr.Markdown(elem_id="remarks")
+                about = gr.Markdown(label="Remarks", elem_id="remarks")
                 prompt = gr.Textbox(label="The exact text", lines=8, buttons=["copy"], interactive=False)
             with gr.Accordion("Change the list and ask again", open=False):
                 gr.Markdown("Only the LLM runs again. Change the expression above, or the list here.")
@@ -515,7 +522,7 @@ def build(page: gr.Blocks) -> Tab:
             with gr.Accordion("Downloads", open=False):
                 files = gr.Files(label="Annotated picture, trace, COCO, YOLO, CSV", interactive=False)
             with gr.Accordion("Everything as JSON", open=False):
-                everything = gr.JSON(show_label=False)
+                everything = gr.JSON(label="Everything as JSON", show_label=False)
             copy = gr.Button(LINK, size="sm")
             address = gr.Textbox(
                 label="The link", info="Copied. For an hour it opens this picture and answer for whoever has it.", visible=False,
@@ -532,14 +539,17 @@ def build(page: gr.Blocks) -> Tab:
     run = gr.on([button.click, expression.submit, pressed.change], live, asked, outputs, concurrency_limit=1, **answering)
     # For programs: neither the page's list nor a session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(locate, asked, outputs[:-2], api_name="locate", concurrency_limit=1)
-    changes = [
+    runs = [
         run,
         again.click(ask_again, [session, expression, adapter, truth], outputs, **answering),
         delete.click(delete_candidate, [session], outputs, **answering),
         add.click(add_candidate, [session, label, box], outputs, **answering),
-        gr.on(
-            [probability.input, score.input], set_thresholds, [session, probability, score], outputs, trigger_mode="always_last", **silent
-        ),
+    ]
+    least = [session, probability, score]
+    changes = [
+        run.then(set_thresholds, least, outputs, **silent),  # they may have been moved meanwhile
+        *runs[1:],
+        gr.on([probability.input, score.input], set_thresholds, least, outputs, trigger_mode="always_last", **silent),
         gr.on([truth.submit, truth.blur], set_truth, [session, truth], outputs, **silent),
         shown.select(click, [session, does, called], [*outputs, truth], **silent),
     ]
@@ -554,16 +564,16 @@ def build(page: gr.Blocks) -> Tab:
         [button.click, expression.submit, examples.click, scene.click, rows.select, pointed.input], None, js=common.show("shown"), **silent
     )
     # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
-    gr.on([cancel.click], None, cancels=[run], **silent).then(cancelled, [session, words], [words], queue=False, **silent)
+    gr.on([cancel.click], None, cancels=runs, **silent).then(cancelled, [session, words], [words], queue=False, **silent)
     # The words by their `change`, as a textbox has an `input` for some keys only, and one after its `submit` besides
     edited = [expression.change, truth.change, proposers.input, adapter.input]
-    gr.on(edited, None, cancels=[run], **silent).then(
+    gr.on(edited, None, cancels=runs, **silent).then(
         changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
     )
-    gr.on([picture.input, picture.clear], None, cancels=[run], **silent).then(looked_at, [picture], [*outputs, truth], **silent)
+    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(looked_at, [picture], [*outputs, truth], **silent)
     # What is written by a press is asked only in a step of its own, after the `change` of the words has dropped what was asked before
-    drawn = gr.on([scene.click], None, cancels=[run], **silent).then(new_scene, [category], written, **silent)
-    filled = gr.on([examples.click], None, cancels=[run], **silent).then(fill, [examples], written, **silent)
+    drawn = gr.on([scene.click], None, cancels=runs, **silent).then(new_scene, [category], written, **silent)
+    filled = gr.on([examples.click], None, cancels=runs, **silent).then(fill, [examples], written, **silent)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **silent,

@@ -4,7 +4,6 @@ The page is served at once. Full-size models are loaded beside it, and whoever n
 bundled ones take less than a second and are loaded first, as are all on ZeroGPU, which wants that done while `app.py` is read.
 """
 
-import html
 import itertools
 import os
 import threading
@@ -18,13 +17,17 @@ import torch
 from wrapper.errors import ModelError
 from wrapper.pipeline import PROPOSERS, Wrapper
 from wrapper.presets import Preset, find_preset
+from wrapper.ui.markdown import plain, with_links
 
 ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji
-objects, and know nothing else: on a photograph their answers mean nothing. Start the app with `--preset paper` (or `cpu`) for the
-published checkpoints."""
+objects, and know nothing else: on a photograph their answers mean nothing."""
+ASK_FOR_MORE = " Start the app with `--preset paper` (or `cpu`) for the published checkpoints."
 
 
 _serials = itertools.count()
+TINY_STEP, STEP = 2, 8
+"""Seconds a GPU is asked for each model's look at a picture or for one batch of the LLM, of the bundled models (which take a tenth on
+a CPU) and of full-size ones (a guess: none has been run on one)."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,11 @@ class Loading:
         bundled, trouble = find_preset("tiny"), None
         try:
             wrapper = Wrapper.from_preset(self.preset, PROPOSERS, self._next)
-        except (ModelError, torch.OutOfMemoryError) as error:
+        except (ModelError, RuntimeError, ImportError, OSError) as error:  # CUDA, a missing extra, a full disk: whatever loading meets
             if self.preset == bundled:
                 raise
-            trouble = f"The preset {self.name} could not be loaded: {error}"
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            trouble = f"The preset {self.name} could not be loaded: {reason}"
             self.tell(trouble)
             self.name, self.preset, self.number = "tiny", bundled, 0
             wrapper = Wrapper.from_preset(bundled, PROPOSERS, self._next)
@@ -120,16 +124,25 @@ def asked() -> Loading:
     return _asked["now"]
 
 
+def seconds_a_step() -> int:
+    """How long a GPU is asked for, for one look of a vision-language model or one batch of the LLM."""
+    return TINY_STEP if now().name == "tiny" else STEP
+
+
 def now() -> Loaded:
     """What is loaded; waits until it is. ModelError where nothing could be loaded."""
-    return asked().done.result()
+    done = asked().done
+    if error := done.exception():
+        raise ModelError(str(error)) from error  # one of its own for each who asks, whose traceback goes with it
+    return done.result()
 
 
 def adapters() -> tuple[str, ...]:
-    """The LLM adapters there are; while they are being loaded, those that there will be."""
+    """The LLM adapters there are; while they are being loaded, those that there will be, be it of the bundled models."""
     loading = asked()
-    there = loading.done.done() and not loading.done.exception()
-    return tuple(loading.done.result().wrapper.adapted if there else loading.preset.adapters)
+    if loading.done.done() and not loading.done.exception():
+        return tuple(loading.done.result().wrapper.adapted)
+    return tuple(dict.fromkeys([*loading.preset.adapters, *find_preset("tiny").adapters]))
 
 
 def notice(loading: Loading) -> str:
@@ -138,13 +151,14 @@ def notice(loading: Loading) -> str:
         seconds = f"{time.monotonic() - loading.began:.0f} s"
         return (
             f"**⏳ The models are being loaded**, part {loading.number} of {loading.parts}, for {seconds} so far: "
-            f"{html.escape(loading.part)}\nChoose a picture and write meanwhile; a question waits until they are there."
+            f"{plain(loading.part)}\nChoose a picture and write meanwhile; a question waits until they are there."
         )
     if error := loading.done.exception():
-        return f"**⚠️ No models could be loaded.** {html.escape(str(error))}"
+        return f"**⚠️ No models could be loaded.** {with_links(str(error))}"
     loaded = loading.done.result()
-    trouble = f"**⚠️ The bundled models serve instead.** {html.escape(loaded.trouble)}\n\n" if loaded.trouble else ""
-    return trouble + (ABOUT_TINY if loaded.name == "tiny" else "")
+    if loaded.trouble:
+        return f"**⚠️ The bundled models serve instead.** {with_links(loaded.trouble)}\n\n{ABOUT_TINY}"
+    return ABOUT_TINY + ASK_FOR_MORE if loaded.name == "tiny" else ""
 
 
 def status(loading: Loading) -> str:

@@ -1,0 +1,43 @@
+"""The README's Python runs as it stands, against the page where it asks one."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import app
+from wrapper.candidates import is_correct
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+TRUTH = (207.0, 399.0, 302.0, 468.0)
+"""Of the automobile that all of them ask for (examples/examples.json)."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    page = app.build("tiny")
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, mcp_server=find_spec("mcp") is not None, **app.LOOKS)
+    yield url.rstrip("/")
+    page.close()
+
+
+def test_there_are_three() -> None:
+    assert [("Wrapper" in b, "gradio_client" in b, "mcp" in b) for b in BLOCKS] == [
+        (True, False, False), (False, True, False), (False, False, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.skipif(find_spec("mcp") is None, reason="needs gradio[mcp]"))])
+def test_an_example_finds_the_automobile(address: str, number: int) -> None:
+    program = BLOCKS[number].replace("http://127.0.0.1:7860", address)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    boxes = re.findall(r"[\[(](\d[\d.]*(?:, \d[\d.]*){3})[\])]", done.stdout)
+    assert boxes, done.stdout
+    assert is_correct(ast.literal_eval(f"({boxes[0]})"), TRUTH)

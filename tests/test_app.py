@@ -14,6 +14,7 @@ from PIL import Image
 
 import app
 from wrapper.candidates import is_correct
+from wrapper.ui.theme import BUTTON_HINTS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ROWS = json.loads((EXAMPLES / "examples.json").read_text())
@@ -122,7 +123,7 @@ def test_endpoints_are_the_three_that_are_documented(client: Client) -> None:
 def test_every_control_has_a_hint(page: gr.Blocks) -> None:
     """Buttons have theirs from a table by the words on them, because the component takes none."""
     buttons = {b.value for b in page.blocks.values() if isinstance(b, gr.Button) and b.visible}
-    assert buttons == set(app.BUTTON_HINTS)
+    assert buttons == set(BUTTON_HINTS)
     asked = (gr.Textbox, gr.Dropdown, gr.Slider, gr.CheckboxGroup, gr.Number, gr.Radio)
     controls = [b for b in page.blocks.values() if isinstance(b, asked) and b.interactive is not False]
     assert [c.label for c in controls if not c.info] == []

@@ -174,3 +174,10 @@ def test_what_cannot_be_measured_is_said_and_what_is_shown_stays(
     assert said == "" and rest == list(benchmark.REST)
     with pytest.raises(gr.Error, match=words):
         list(benchmark.benchmark(path, 8, methods))
+
+
+def test_the_bundled_figures_speak_of_answers_as_those_measured_now_do() -> None:
+    for data in (benchmark.bundled() or {})["data"]:
+        reasons = {e["method"]: set(e["figures"]["reasons"]) for e in data["methods"]}
+        assert all(found <= {"own_answer", "no_candidates"} for method, found in reasons.items() if "+" not in method)
+        assert all("chosen" not in found for method, found in reasons.items() if method.endswith("+oracle"))

@@ -1,6 +1,8 @@
 """What goes to a ZeroGPU process and comes back is pickled on the way."""
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,46 @@ def test_what_is_wrong_with_a_question_is_still_said_when_it_comes_from_a_gpu_pr
         with pytest.raises(gr.Error, match="no adapter 'nobody'") as caught:
             wrong()
         assert survives(caught.value).message == caught.value.message
+
+
+def written(value: Any) -> str:
+    """Its text without places in memory."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
+
+def handled() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """The page's handlers, with arguments as the page gives them; those of a press on a place get that from Gradio."""
+    *_, (*_, session) = locate.live(PATH, EXPRESSION, ["florence2", "gdrec"])
+    *_, shown = compare.side_by_side(PATH, EXPRESSION)
+    *_, (*_, results) = benchmark.live(None, 8, ["gdrec", "gdrec+llm"])
+    yield locate.live, (PATH, EXPRESSION, ["gdrec"], "auto", 0.1, 0.2, "1, 2, 30, 40")
+    yield locate.locate, (PATH, EXPRESSION, ["gdrec"])
+    yield locate.ask_again, (session, EXPRESSION, "zero-shot", "")
+    yield locate.mark, (session, 0)
+    yield locate.delete_candidate, (replace(session, marked=0),)
+    yield locate.add_candidate, (session, "cup", "1, 2, 30, 40")
+    yield locate.set_thresholds, (session, 0.5, 0.5)
+    yield locate.set_truth, (session, "1, 2, 30, 40")
+    yield locate.shuffle, (session,)
+    yield locate.settled, (session,)
+    yield locate.link, (session,)
+    yield locate.new_scene, ("any",)
+    yield locate.fill, (3,)
+    yield locate.looked_at, (PATH,)
+    yield compare.side_by_side, (PATH, EXPRESSION, "auto", "")
+    yield compare.compare, (PATH, EXPRESSION, "auto", "")
+    yield compare.slide, (shown, "gd", "gdrec")
+    yield benchmark.live, (None, 8, ["gdrec"], "auto", 1, results)
+    yield benchmark.benchmark, (None, 8, ["gdrec"])
+    yield benchmark.gallery, (results, benchmark.ORDERS[0])
+    yield benchmark.files, (results,)
+
+
+def test_what_handlers_take_and_give_survives_pickling() -> None:
+    for function, arguments in handled():
+        found = function(*survives(arguments))
+        results = list(found) if isinstance(found, Iterator) else [found]
+        assert results and [written(survives(r)) for r in results] == [written(r) for r in results], function.__name__
 
 
 def test_every_gpu_function_is_tried() -> None:

@@ -98,23 +98,6 @@ def test_cancel_leaves_an_answer_that_is_there(session: answer.Session) -> None:
     assert locate.cancelled(None, "### GDrec is looking …") == locate.CANCELLED
 
 
-def test_a_link_brings_the_very_answer_back(session: answer.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its candidates as they were edited, which a question asked anew would not have."""
-    *_, edited = locate.delete_candidate(replace(session, marked=0))
-    token = locate.link(edited)["value"].removeprefix("?answer=")
-    assert locate.linked(token) == edited and locate.linked("x" + token) is None
-    monkeypatch.setattr(locate.common, "KEPT", -1)
-    assert locate.linked(token) is None
-    locate.link(edited)
-    assert token not in locate._linked, "what nobody can open any longer is not kept"
-
-
-def test_no_more_links_are_kept_than_there_is_room_for(session: answer.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locate, "LINKS", 3)
-    tokens = [locate.link(session)["value"].removeprefix("?answer=") for _ in range(5)]
-    assert [locate.linked(t) is not None for t in tokens] == [False, False, True, True, True]
-
-
 def click(session: answer.Session, does: str, x: float, y: float, label: str = "") -> answer.Session:
     event = gr.SelectData(None, {"index": [x, y], "value": None})
     *_, after, _ = locate.click(session, does, label, event)

@@ -14,7 +14,6 @@ import gradio as gr
 from PIL import Image
 
 from wrapper.candidates import BY_HAND, Box
-from wrapper.draw import COLORS, PICK
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
@@ -29,31 +28,6 @@ ADAPTERS = {
     "florence2": "Florence-2's",
     "ensemble": "the ensemble's",
 }
-LEGEND = " ".join(
-    f'<span style="white-space:nowrap;margin-right:1em"><span aria-hidden="true" style="display:inline-block;width:.8em;height:.8em;'
-    f'border:.15em solid {color}"></span> {name}</span>'
-    for name, color in {
-        "Florence-2": COLORS["florence2"],
-        "GDrec": COLORS["gdrec"],
-        "GD": COLORS["gd"],
-        "yours": COLORS[BY_HAND],
-        "the pick": PICK,
-    }.items()
-)
-"""Which colour is whose, as HTML."""
-CSS = """
-@media (max-width: 640px) {
-  #locate > .column { display: contents; }
-  #locate > .column > * { flex: 1 1 100%; }
-  #examples { order: 1; }
-  .gallery-container .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
-}
-.block > [data-testid="block-label"] + .image-container, #shown .image-container { padding-top: 2.4rem; box-sizing: border-box; }
-.gallery-container .grid-wrap { padding-top: 2.4rem; max-height: none; overflow: visible; }
-button[role="tab"][aria-selected="true"] { color: var(--primary-700) !important; }
-.dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
-:is(input, textarea, [role="option"]):focus-visible { outline: 2px solid var(--primary-500); outline-offset: 1px; }
-"""
 METHODS = {
     "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
     "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Florence-2 + GDrec + LLM",

@@ -2,9 +2,7 @@
 
 import json
 import random
-import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,9 +21,10 @@ from wrapper.scenes.expressions import CATEGORIES
 from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import trace
-from wrapper.ui import common, models
+from wrapper.ui import common, links, models
 from wrapper.ui.answer import HEADERS, POINT_HERE, Session, candidate_rows, in_words, names, remarks, table
 from wrapper.ui.picture import Picture
+from wrapper.ui.theme import LEGEND, LINK
 
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
 SELECT, TRUTH, ADD = "point out a candidate", "set the true box (two corners)", "add a candidate (two corners)"
@@ -35,7 +34,6 @@ WIDTHS: list[str | int] = [65, 105, 150, 70, 110, 180]
 CANCELLED = "### Cancelled\nPress **Locate** to ask again."
 DROPPED = "### Not answered\nThe question has changed. Press **Locate** to ask it."
 HINT = "Press an example or **New scene**; or upload a picture, describe an object in it, and press **Locate**."
-LINK = "Copy a link to this answer"
 
 
 Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Any, Session | None]
@@ -45,9 +43,6 @@ list of candidates to point out, and the session."""
 
 REMEMBERED = 64
 """Questions whose answers are remembered, so that an example asked again costs no GPU time."""
-LINKS = 1000
-"""Answers that links are kept for at a time."""
-_linked: OrderedDict[str, tuple[float, Session]] = OrderedDict()
 
 
 def seconds(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> int:
@@ -325,8 +320,7 @@ def changed(
     return said_now, "" if stale else gr.skip()
 
 
-@common.keeping
-def looked_at(path: str | None) -> tuple[Any, ...] | Any:
+def looked_at(path: str | None) -> tuple[Any, ...]:
     """A picture of one's own takes the place of the answer about another; what cannot be opened is said at once."""
     blank: tuple[Any, ...] = (None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "")
     if path is not None:
@@ -342,8 +336,7 @@ def downloads(session: Session | None) -> list[str] | None:
     if session is None:
         return None
     s = session
-    with common.told():
-        picture = annotate(common.opened(s.path), s.selection, s.truth)
+    picture = annotate(common.opened(s.path), s.selection, s.truth)
     folder = common.scratch()
     picture.save(folder / "annotated.png")
     texts = {
@@ -357,6 +350,7 @@ def downloads(session: Session | None) -> list[str] | None:
     return [str(folder / name) for name in ("annotated.png", *texts)]
 
 
+@common.keeping
 def settled(session: Session | None) -> tuple[list[str] | None, str, Any]:
     """After an answer: its files; and nothing of what was said about an earlier one (the shuffle check, a link)."""
     return downloads(session), "", gr.update(value="", visible=False)
@@ -364,21 +358,8 @@ def settled(session: Session | None) -> tuple[list[str] | None, str, Any]:
 
 @common.keeping
 def link(session: Session | None) -> Any:
-    """Keep the answer for whoever opens the link, whose end this gives; for an hour, as long as its picture is kept."""
-    s = _have(session)
-    for token in [t for t, (since, _) in _linked.items() if time.monotonic() - since > common.KEPT]:
-        del _linked[token]
-    while len(_linked) >= LINKS:
-        _linked.popitem(last=False)
-    token = secrets.token_urlsafe(12)
-    _linked[token] = (time.monotonic(), s)
-    return gr.update(value=f"?answer={token}", visible=True)
-
-
-def linked(token: str) -> Session | None:
-    """The answer that a link was copied for; None where it is not kept any longer."""
-    since, session = _linked.get(token, (0.0, None))
-    return session if session is not None and time.monotonic() - since <= common.KEPT else None
+    """Keep the answer for whoever opens the link, whose end this gives."""
+    return gr.update(value=f"?answer={links.keep(_have(session))}", visible=True)
 
 
 def _have(session: Session | None) -> Session:
@@ -482,7 +463,7 @@ def build(page: gr.Blocks) -> Tab:
                 label="Candidates and pick", type="pil", format="png", height=380, interactive=False, buttons=["download", "fullscreen"],
                 elem_id="shown",
             )  # fmt: skip
-            gr.HTML(common.LEGEND, elem_id="legend", padding=False)
+            gr.HTML(LEGEND, elem_id="legend", padding=False)
             words = gr.Markdown(HINT, label="Answer", elem_id="answer")
             with gr.Row():
                 does = gr.Radio(
@@ -591,13 +572,14 @@ def cancelled(session: Session | None, said: str) -> str | Any:
     return gr.skip() if session is not None or said == HINT else CANCELLED
 
 
+@common.keeping
 def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
     """The settings of the last visit or of the link; the example that a link names, to be answered; or the answer that a link
     was copied for."""
     link = dict(request.query_params)
     blank = (gr.skip(),) * 8
     if "answer" in link:
-        if s := linked(link["answer"]):
+        if s := links.find(link["answer"]):
             least = (s.thresholds.probability, s.thresholds.score)
             box = common.box_text(s.truth)
             return (list(s.proposers), common.adapter_choice(s.adapter), *least, *_written(s.path, s.expression, box), *view(s))

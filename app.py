@@ -62,7 +62,8 @@ def build(preset: str, adapters: Mapping[str, str] | None = None, tell: Callable
         with gr.Tab("Benchmark"):
             lists.append(benchmark.build())
         status = gr.Markdown(models.status(loading), elem_id="status")
-        watched = page.load(watch, None, [notice, status], concurrency_limit=None, show_progress="hidden", api_visibility="private")
+        # Once a link's or the last visit's settings are there: what `offer` finds chosen, it keeps
+        watched = first.opened.then(watch, None, [notice, status], concurrency_limit=None, show_progress="hidden", api_visibility="private")
         watched.then(offer, lists, lists, show_progress="hidden", api_visibility="private")
     page.queue(max_size=20, default_concurrency_limit=1)
     return page

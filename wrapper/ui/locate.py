@@ -396,12 +396,13 @@ COPY = """(end) => {
 
 @dataclass(frozen=True)
 class Tab:
-    """What other parts of the page use of this tab."""
+    """What other parts of the page use of this tab. opened: what has written the settings of a link or of the last visit."""
 
     picture: gr.Image
     expression: gr.Textbox
     truth: gr.Textbox
     adapter: gr.Dropdown
+    opened: gr.events.Dependency
 
 
 def build(page: gr.Blocks) -> Tab:
@@ -564,7 +565,7 @@ def build(page: gr.Blocks) -> Tab:
     for done in (drawn, filled):
         done.success(time.time_ns, None, [pressed], **silent)
     opened.then(named, None, [pressed], **silent)
-    return Tab(picture, expression, truth, adapter)
+    return Tab(picture, expression, truth, adapter, opened)
 
 
 def cancelled(session: Session | None, said: str) -> str | Any:

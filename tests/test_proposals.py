@@ -138,18 +138,19 @@ def command(out: Path, n: int = 10) -> list[str]:
     return ["wrapper", "propose", "--data", f"refscenes:val:{n}:5", "--out", str(out), "--batch", "4"]
 
 
-def test_a_killed_process_goes_on(tmp_path: Path) -> None:
-    out, part = tmp_path / "c.jsonl", tmp_path / "c.jsonl.part0"
+def test_what_a_killed_process_left_is_gone_on_with(settings: Settings, proposers: dict[str, Proposer], tmp_path: Path) -> None:
+    out, part, data = tmp_path / "c.jsonl", tmp_path / "c.jsonl.part0", datasets.read("refscenes:val:40:5")
     running = subprocess.Popen([sys.executable, "-m", *command(out, 40)], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     while running.poll() is None and not (part.exists() and part.read_bytes().count(b"\n") > 5):
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL, "it was done before it could be killed"
     kept = part.read_bytes().count(b"\n") - 1
-    done = subprocess.run([sys.executable, "-m", *command(out, 40)], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert 5 <= kept < 40
-    assert [r.id for r in read_candidates(out).rows] == [e.id for e in datasets.read("refscenes:val:40:5").examples]
+    counting = Cut(proposers["gdrec"], 99)
+    propose(data, settings, {**proposers, "gdrec": counting}, out, Share(), 4)
+    finish(data, settings, out)
+    assert 5 <= kept < 40 and 40 - kept <= counting.asked < 40, "the batch of a row that was cut is asked again"
+    assert [r.id for r in read_candidates(out).rows] == [e.id for e in data.examples]
 
 
 def test_two_processes_of_accelerate_give_the_file_of_one(whole: Path, tmp_path: Path) -> None:

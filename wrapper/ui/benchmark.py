@@ -333,8 +333,10 @@ def build() -> gr.Dropdown:
     bar = gr.HTML("", label="Progress", elem_id="progress")
     rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
     with gr.Row():
-        by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=280, y_lim=[-4, 104])
-        by_kind = gr.ScatterPlot(x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=280, y_lim=[-4, 104])
+        by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=320, y_lim=[0, 100], x_label_angle=-30)
+        by_kind = gr.ScatterPlot(
+            x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=320, y_lim=[-4, 104], x_label_angle=-30
+        )
     with gr.Accordion("P@1 by kind of expression as a table", open=False):
         kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
     order = gr.Radio(

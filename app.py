@@ -4,8 +4,11 @@ On a Hugging Face Space this file is run as it stands; WRAPPER_PRESET chooses th
 """
 
 import os
+import tempfile
 
+UPLOADS = tempfile.TemporaryDirectory(prefix="llm-wrapper-uploads-")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+os.environ.setdefault("GRADIO_TEMP_DIR", UPLOADS.name)  # of its own: a page that ends deletes what another one on this machine shows
 os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read weights escape ZeroGPU's stand-in for CUDA
 
 import argparse

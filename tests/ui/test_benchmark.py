@@ -44,6 +44,7 @@ def test_a_cancelled_run_says_how_far_it_came(steps: list[tuple[object, ...]]) -
     assert "8 of 20, cancelled" in benchmark.halted(results(steps[0])) and "s left" not in benchmark.halted(results(steps[0]))
     assert "20 of 20, done" in benchmark.halted(results(steps[-1]))
     assert "before the first answers" in benchmark.halted(None)
+    assert "of the run before" in benchmark.halted(results(steps[-1]), benchmark.READING)
 
 
 def test_kinds_of_expressions_stand_in_a_table_with_intervals(steps: list[tuple[object, ...]]) -> None:

@@ -177,10 +177,12 @@ def progress(results: Results, ahead: str | None = None) -> str:
     return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>{notes}'
 
 
-def halted(results: Results | None) -> str:
-    """What the page says after Cancel."""
+def halted(results: Results | None, said: str = "") -> str:
+    """What the page says after Cancel. said: what it said until then."""
     if results is None:
         return "<label>Cancelled before the first answers. Press Run to start again.</label>"
+    if said == READING:
+        return "<label>Cancelled before the first answers. The figures below are of the run before.</label>"
     return progress(results, "cancelled; the figures are of these" if len(results.done) < results.asked else "done")
 
 
@@ -355,7 +357,7 @@ def build() -> gr.Dropdown:
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
-    stopped = gr.on([cancel.click], None, cancels=[run], **private).then(halted, [state], [bar], **private)  # the cancel first
+    stopped = gr.on([cancel.click], None, cancels=[run], **private).then(halted, [state, bar], [bar], **private)  # the cancel first
     stopped.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
     order.input(gallery, [state, order], [pictures], **private)
     return adapter

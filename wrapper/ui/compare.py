@@ -126,6 +126,12 @@ def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Imag
     return one, other
 
 
+def cancelled(shown: Shown | None) -> str | Any:
+    """What the page says after Cancel: a comparison that is there stays."""
+    gr.Info("Stopped. What is shown stays.", duration=2)
+    return CANCELLED if shown is None else gr.skip()
+
+
 def take_over(path: str | None, expression: str, true_box: str, own: str | None) -> tuple[Any, ...] | Any:
     """The Locate tab's question, where this tab has no picture yet."""
     return (path, expression, true_box) if own is None and path is not None else gr.skip()
@@ -167,13 +173,14 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
         interactive=False,
         wrap=True,
         column_widths=WIDTHS,
+        max_height=800,
     )
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row(elem_id="sides-of-slider"):
             choices = [(common.METHODS[name], name) for name in comparing.EVERY]
-            left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="Drag the line in the picture.", min_width=140)
-            right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="Drag the line in the picture.", min_width=140)
-        slider = gr.ImageSlider(label="Left and right", height=420, format="png", interactive=False, elem_id="slider")
+            left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="What is seen left of the line.", min_width=140)
+            right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="What is seen right of the line; drag it.", min_width=140)
+        slider = gr.ImageSlider(label="Left and right", format="png", interactive=False, elem_id="slider")
     with gr.Accordion("Who agrees with whom: IoU of the picks", open=False):
         overlaps = gr.Dataframe(
             headers=["", *map(str, range(1, 1 + len(comparing.EVERY)))],
@@ -193,9 +200,7 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
     # The cancel first, as in the Locate tab
-    gr.on([cancel.click], None, cancels=[run], **private).then(
-        lambda shown: CANCELLED if shown is None else gr.skip(), [state], [words], queue=False, **private
-    )
+    gr.on([cancel.click], None, cancels=[run], **private).then(cancelled, [state], [words], **private)
     gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
     tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)
     return adapter

@@ -11,7 +11,7 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import BY_HAND, Box, Candidate, Reason, Selection, Thresholds
+from wrapper.candidates import BY_HAND, IOU_THRESHOLD, Box, Candidate, Reason, Selection, Thresholds, is_correct
 from wrapper.draw import annotate, draw_candidates
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
@@ -33,6 +33,7 @@ WIDTHS: list[str | int] = [65, 105, 150, 70, 110, 180]
 """Of the table's columns, in pixels: on a phone it scrolls rather than breaks words."""
 CANCELLED = "### Cancelled\nPress **Locate** to ask again."
 DROPPED = "### Not answered\nThe question has changed. Press **Locate** to ask it."
+OTHER_WORDS = "⚠️ The words have changed since. Press **Locate**, or **Ask again** below the table."
 HINT = "Press an example or **New scene**; or upload a picture, describe an object in it, and press **Locate**."
 
 
@@ -224,8 +225,14 @@ def shuffle(session: Session | None) -> str:
         raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
     found = _shuffled(s)
     others = sorted(set(found.picks) - {s.selection.guess})
-    rest = f" Other picks: {', '.join(map(str, others))}." if others else ""
-    return f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list.{rest}"
+    if not others:
+        return f"The pick is the same in **all {len(found.picks)}** other orders of the list."
+    boxes = [c.box for c in s.selection.candidates]
+    same = sum(is_correct(boxes[pick], boxes[s.selection.guess or 0]) for pick in found.picks)
+    return (
+        f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list, and the same object (IoU above "
+        f"{IOU_THRESHOLD}) in {same}. Other picks: {', '.join(map(str, others))}."
+    )
 
 
 @common.keeping
@@ -313,22 +320,26 @@ def fill(number: int) -> Written | Any:
 def changed(
     session: Session | None, said: str, expression: str, true_box: str, brought: tuple[str, str] | None
 ) -> tuple[str | Any, str | Any]:
-    """What the page says, and which true box stands there, when the question is changed by hand: an answer that is there stays,
-    a run that is not done was dropped, and a true box that came with other words is none of these."""
-    said_now = gr.skip() if session is not None or said == HINT else DROPPED
+    """What the page says, and which true box stands there, when the question is changed: an answer that is there stays, as one to
+    other words; a run that is not done was dropped; and a true box that came with other words is none of these."""
+    if session is not None:
+        said_now = in_words(session) + ("" if " ".join(expression.split()) == session.expression else f"\n\n{OTHER_WORDS}")
+    else:
+        said_now = gr.skip() if said == HINT else DROPPED
     stale = brought is not None and true_box == brought[1] and expression != brought[0]
     return said_now, "" if stale else gr.skip()
 
 
 def looked_at(path: str | None) -> tuple[Any, ...]:
     """A picture of one's own takes the place of the answer about another; what cannot be opened is said at once."""
-    blank: tuple[Any, ...] = (None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "")
+    kept = gr.skip()
     if path is not None:
         try:
             common.opened(path)
         except WrapperError as error:
             common.refused(error)
-    return blank
+            kept = None
+    return None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "", kept
 
 
 def downloads(session: Session | None) -> list[str] | None:
@@ -495,7 +506,7 @@ def build(page: gr.Blocks) -> Tab:
                     delete = gr.Button("Delete the candidate pointed out", min_width=140)
                     check = gr.Button("Shuffle check", min_width=100)
                 with gr.Row():
-                    label = gr.Textbox(label="Label of a new candidate", info="One or two words.", max_length=60, min_width=120)
+                    label = gr.Textbox(label="A candidate to add", info="Its label: one or two words.", max_length=60, min_width=120)
                     box = gr.Textbox(
                         label="Its box", placeholder="left, top, right, bottom", info="In pixels.", max_length=100, min_width=140
                     )
@@ -546,13 +557,12 @@ def build(page: gr.Blocks) -> Tab:
         [button.click, expression.submit, examples.click, scene.click, rows.select, pointed.input], None, js=common.show("shown"), **silent
     )
     # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
-    gr.on([cancel.click], None, cancels=runs, **silent).then(cancelled, [session, words], [words], queue=False, **silent)
     # The words by their `change`, as a textbox has an `input` for some keys only, and one after its `submit` besides
     edited = [expression.change, truth.change, proposers.input, adapter.input]
     gr.on(edited, None, cancels=runs, **silent).then(
         changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
     )
-    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(looked_at, [picture], [*outputs, truth], **silent)
+    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(looked_at, [picture], [*outputs, truth, picture], **silent)
     # What is written by a press is asked only in a step of its own, after the `change` of the words has dropped what was asked before
     drawn = gr.on([scene.click], None, cancels=runs, **silent).then(new_scene, [category], written, **silent)
     filled = gr.on([examples.click], None, cancels=runs, **silent).then(fill, [examples], written, **silent)
@@ -560,6 +570,7 @@ def build(page: gr.Blocks) -> Tab:
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **silent,
     )  # fmt: skip
+    gr.on([cancel.click], None, cancels=[*runs, drawn, filled], **silent).then(cancelled, [session, words], [words], **silent)
     opened = page.load(restore, [remembered], [*chosen, *written, *outputs], **silent)
     opened.then(settled, [session], [files, checked, address], **silent)
     for done in (drawn, filled):
@@ -570,6 +581,7 @@ def build(page: gr.Blocks) -> Tab:
 
 def cancelled(session: Session | None, said: str) -> str | Any:
     """What the page says after Cancel: an answer that is there stays."""
+    gr.Info("Stopped. What is shown stays.", duration=2)
     return gr.skip() if session is not None or said == HINT else CANCELLED
 
 

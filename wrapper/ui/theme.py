@@ -29,7 +29,9 @@ CSS = """
   #examples { order: 1; }
   .gallery-container .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
-.block > [data-testid="block-label"] + .image-container, #shown .image-container { padding-top: 2.4rem; box-sizing: border-box; }
+.block:not(#slider) > [data-testid="block-label"] + .image-container, #shown .image-container {
+  padding-top: 2.4rem; box-sizing: border-box;
+}
 .gallery-container .grid-wrap { padding-top: 2.4rem; max-height: none; overflow: visible; }
 button[role="tab"][aria-selected="true"] { color: var(--primary-700) !important; }
 .dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }

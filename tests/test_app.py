@@ -132,6 +132,30 @@ def test_every_control_has_a_hint(page: gr.Blocks) -> None:
     assert any(b.elem_id == "upload-hint" for b in page.blocks.values())
 
 
+def test_whatever_changes_the_question_drops_every_run_about_the_last_one(page: gr.Blocks) -> None:
+    """Locate, Ask again, Delete and Add; besides the two other tabs' runs by their own buttons."""
+    listeners = page.get_config_file()["dependencies"]
+    asking = {"Locate", "Ask again", "Delete the candidate pointed out", "Add"}
+    runs = {d["id"] for d in listeners if _names(page, d) & asking and d["backend_fn"]}
+    assert len(runs) == 4
+    dropping: set[str] = set()
+    for d in listeners:
+        if runs <= set(d["cancels"]):
+            dropping |= _names(page, d)
+    assert dropping == {
+        "Cancel", "Picture", "Referring expression", "True box, if you know it", "Who proposes boxes", "LLM adapter", "New scene",
+        "examples",
+    }  # fmt: skip
+    alone = [_names(page, d) for d in listeners if d["cancels"] and not runs & set(d["cancels"])]
+    assert alone == [{"Cancel"}, {"Cancel, keep what is done"}]
+
+
+def _names(page: gr.Blocks, listener: dict[str, Any]) -> set[str]:
+    """What a listener listens to, by the words on it."""
+    found = [page.blocks[i] for i, _ in listener["targets"] if i in page.blocks]
+    return {b.elem_id if isinstance(b, gr.Dataset) else str(getattr(b, "label", None) or getattr(b, "value", "")) for b in found}
+
+
 def test_a_run_is_cancelled_at_once_and_not_when_another_may_have_begun(page: gr.Blocks) -> None:
     """The browser works through a press's listeners one after the other and waits for each to answer."""
     listeners = page.get_config_file()["dependencies"]

@@ -80,7 +80,28 @@ def test_a_list_of_rows_in_capitals_is_read(tmp_path: Path) -> None:
     assert read_zip(packed(tmp_path, **{"DATA.JSONL": ROW, "a.png": picture()}), folder).examples
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_name_that_the_disk_cannot_hold_is_said_without_naming_the_servers_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"cannot be unpacked .* short file names") as caught:
+        read_zip(packed(tmp_path, **{"data.jsonl": ROW, "a" * 300 + ".png": picture()}), folder)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_password_is_said(tmp_path: Path) -> None:
+    path = packed(tmp_path, **{"data.jsonl": ROW, "a.png": picture()})
+    whole = bytearray(path.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of a file, and in the directory: "encrypted"
+        at = whole.find(header)
+        while at >= 0:
+            whole[at + flags] |= 1
+            at = whole.find(header, at + 4)
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="password"):
+        read_zip(path, tmp_path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_damaged_data_inside_an_archive_are_said(tmp_path: Path, method: int) -> None:
     path, folder = tmp_path / "data.zip", tmp_path / "out"
     folder.mkdir()

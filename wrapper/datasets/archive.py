@@ -32,8 +32,15 @@ def read_zip(path: Path, folder: Path) -> Dataset:
                 out.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, out.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    # Damaged data are each compression's own error; a password, or a compression that Python lacks, is a RuntimeError
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise DataError(f"The archive cannot be unpacked ({error}). Pack it again as a plain zip file without a password.") from error
+    # bzip2's word for damaged data; or the file system's: a name that it cannot hold, no room. Not in its own words, which say where
+    except OSError as error:
+        raise DataError(
+            f"The archive cannot be unpacked ({error.strerror or error}). Pack it again as a plain zip file with short file names, or try "
+            "again later."
+        ) from error
     try:
         data = read_jsonl(rows)
     except DataError as error:

@@ -13,7 +13,6 @@ from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.markdown import plain
 
-POINT_HERE = "Press a row of the table, a box in the picture, or choose here."
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 
 
@@ -75,12 +74,15 @@ def _sureness(selection: Selection) -> str:
 
 
 def _times(s: Session) -> str:
-    boxes = [c.source for c in s.selection.candidates]
-    steps = [
-        f"{common.NAMES[n]} {boxes.count(n)} boxes in {ms:.0f} ms" if n in common.NAMES else f"LLM {ms:.0f} ms"
-        for n, ms in s.selection.timings_ms.items()
-    ]
-    return f"({'from memory; when it was first asked: ' if s.recalled else ''}{', '.join(steps)})"
+    steps = ", ".join(_step(n, ms, s.selection) for n, ms in s.selection.timings_ms.items())
+    return f"({'from memory; when it was first asked: ' if s.recalled else ''}{steps})"
+
+
+def _step(name: str, ms: float, selection: Selection) -> str:
+    if name not in common.NAMES:
+        return f"LLM {ms:.0f} ms"
+    boxes = sum(c.source == name for c in selection.candidates)
+    return f"{common.NAMES[name]} {boxes} {'box' if boxes == 1 else 'boxes'} in {ms:.0f} ms"
 
 
 def _out_of_its_world(s: Session) -> str | None:

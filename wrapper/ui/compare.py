@@ -9,7 +9,6 @@ from PIL import Image
 
 from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
-from wrapper.errors import WrapperError
 from wrapper.evaluation import compare as comparing
 from wrapper.pipeline import AUTO
 from wrapper.subject import MAX_EXPRESSION, check_expression
@@ -51,12 +50,10 @@ def _compare(picture: Image.Image, expression: str, adapter: str) -> list[compar
         return comparing.compare(wrapper, [picture], [expression], methods)[0]
 
 
-def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...] | Any:
+@common.keeping
+def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
     """The page's Compare button. Arguments as `compare`'s."""
-    try:
-        return _compared(path, expression, adapter, true_box)
-    except (WrapperError, gr.Error) as error:
-        return common.refused(error)
+    return _compared(path, expression, adapter, true_box)
 
 
 def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import trace
 from wrapper.ui import common, links, models
-from wrapper.ui.answer import HEADERS, POINT_HERE, Session, candidate_rows, in_words, names, remarks, table
+from wrapper.ui.answer import HEADERS, Session, candidate_rows, in_words, names, remarks, table
 from wrapper.ui.picture import Picture
 from wrapper.ui.theme import LEGEND, LINK
 
@@ -486,7 +486,13 @@ def build(page: gr.Blocks) -> Tab:
                     label="Label of the new candidate", info="One or two words.", max_length=60, min_width=160, visible=False
                 )
                 pointed = gr.Dropdown(
-                    [], label="Candidate pointed out", info=POINT_HERE, elem_id="pointed", scale=2, min_width=200, filterable=False
+                    [],
+                    label="Candidate pointed out",
+                    info="Press a row of the table, a box in the picture, or choose here.",
+                    elem_id="pointed",
+                    scale=2,
+                    min_width=200,
+                    filterable=False,
                 )
             rows = gr.Dataframe(
                 headers=HEADERS,

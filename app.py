@@ -24,8 +24,8 @@ from wrapper.quiet import quiet_libraries
 
 quiet_libraries()
 
-from wrapper.errors import ModelError, WrapperError
-from wrapper.pipeline import AUTO
+from wrapper.adapters import named
+from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
 from wrapper.ui import benchmark, common, compare, locate, models
 from wrapper.ui.theme import LOOKS
@@ -89,17 +89,6 @@ def arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools too; needs pip install 'gradio[mcp]'")
     return parser.parse_args()
-
-
-def named(adapters: list[str]) -> dict[str, str]:
-    """NAME=SOURCE -> source by name; ModelError where one is written otherwise or takes a name that means something else."""
-    found = {}
-    for text in adapters:
-        name, _, source = text.partition("=")
-        if not name.isidentifier() or not source or name == AUTO:
-            raise ModelError(f"{text!r} names no adapter. Write NAME=SOURCE, such as gdrec=you/gdrec-adapter.")
-        found[name] = source
-    return found
 
 
 def main() -> None:

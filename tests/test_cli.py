@@ -54,9 +54,9 @@ def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_
     assert (done.returncode, done.stderr) == (0, ""), "libraries keep their chatter to themselves"
     result = json.loads(done.stdout)
     assert set(result) == {
-        "box", "index", "probability", "reason", "expression", "image_size", "candidates", "timings_ms",
+        "box", "index", "probability", "reason", "expression", "image_size", "candidates", "left_out", "timings_ms",
     }  # fmt: skip
-    assert set(result["candidates"][0]) == {"index", "box", "label", "score", "source", "probability"}
+    assert set(result["candidates"][0]) == {"index", "box", "label", "labels", "score", "source", "sources", "probability"}
     assert result["box"] == result["candidates"][result["index"]]["box"]
     with Image.open(image) as original, Image.open(out) as annotated:
         assert list(original.size) == list(annotated.size) == result["image_size"]
@@ -116,7 +116,7 @@ def test_scenes_are_written(run: Callable[..., Done], tmp_path: Path) -> None:
 
 
 def test_compare_prints_every_method(run: Callable[..., Done], example: dict[str, str]) -> None:
-    done = run("compare", str(EXAMPLES / example["image"]), example["expression"], "--adapter", "zero-shot", "--json")
+    done = run("compare", str(EXAMPLES / example["image"]), example["expression"], "--use", "zero-shot", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert [m["method"] for m in result["methods"]][-1] == "florence2,gdrec+llm"

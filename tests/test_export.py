@@ -35,7 +35,7 @@ def test_yolo_boxes_are_shares_of_the_picture() -> None:
 def test_csv_has_a_row_a_candidate_and_runs_no_formula() -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(SELECTION))))
     assert [r["picked"] for r in rows] == ["0", "1"]
-    assert rows[0]["label"] == "'=cup"
+    assert rows[0]["labels"] == "'=cup"
     assert (rows[1]["score"], rows[1]["probability"], rows[1]["x2"]) == ("", "0.75", "64.0")
 
 

@@ -21,8 +21,9 @@ from wrapper.datasets.base import PictureFile
 from wrapper.errors import DataError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import PRESETS
-from wrapper.proposals import Proposals, Settings, Share, batches, finish, propose, read_candidates
+from wrapper.proposals import Proposals, Settings, read_candidates
 from wrapper.proposers.base import Proposer
+from wrapper.proposing import Worker, batches, finish, propose
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -46,7 +47,7 @@ def settings(proposers: dict[str, Proposer]) -> Settings:
 @pytest.fixture(scope="module")
 def whole(data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "candidates.jsonl"
-    propose(data, settings, proposers, out, Share(), 4)
+    propose(data, settings, proposers, out, Worker(), 4)
     finish(data, settings, out)
     return out
 
@@ -100,13 +101,13 @@ def test_a_cut_run_goes_on_without_repeating_or_losing_a_row(
 ) -> None:
     out = tmp_path / "candidates.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        propose(data, settings, {**proposers, "gdrec": Cut(proposers["gdrec"], 2)}, out, Share(), 4)
+        propose(data, settings, {**proposers, "gdrec": Cut(proposers["gdrec"], 2)}, out, Worker(), 4)
     part = tmp_path / "candidates.jsonl.part0"
     part.write_bytes(part.read_bytes()[:-30])  # in the middle of the eighth row
     with pytest.raises(DataError, match="not finished; run `wrapper propose` again"):
         read_candidates(out)
     counting = Cut(proposers["gdrec"], 99)
-    propose(data, settings, {**proposers, "gdrec": counting}, out, Share(), 4)
+    propose(data, settings, {**proposers, "gdrec": counting}, out, Worker(), 4)
     finish(data, settings, out)
     assert same(read_candidates(out), read_candidates(whole))
     assert counting.asked == 6  # the batch of the cut row, 4, and the 2 rows not yet begun
@@ -116,10 +117,10 @@ def test_two_shares_give_the_file_of_one(
     whole: Path, data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
 ) -> None:
     out = tmp_path / "candidates.jsonl"
-    propose(data, settings, proposers, out, Share(0, 2), 4)
+    propose(data, settings, proposers, out, Worker(0, 2), 4)
     with pytest.raises(DataError, match="rows are missing"):
         finish(data, settings, out)
-    propose(data, settings, proposers, out, Share(1, 2), 4)
+    propose(data, settings, proposers, out, Worker(1, 2), 4)
     finish(data, settings, out)
     assert same(read_candidates(out), read_candidates(whole))
 
@@ -147,7 +148,7 @@ def test_what_a_killed_process_left_is_gone_on_with(settings: Settings, proposer
     assert running.wait() == -signal.SIGKILL, "it was done before it could be killed"
     kept = part.read_bytes().count(b"\n") - 1
     counting = Cut(proposers["gdrec"], 99)
-    propose(data, settings, {**proposers, "gdrec": counting}, out, Share(), 4)
+    propose(data, settings, {**proposers, "gdrec": counting}, out, Worker(), 4)
     finish(data, settings, out)
     assert 5 <= kept < 40 and 40 - kept <= counting.asked < 40, "the batch of a row that was cut is asked again"
     assert [r.id for r in read_candidates(out).rows] == [e.id for e in data.examples]
@@ -171,12 +172,12 @@ def test_a_picture_that_cannot_be_read_does_not_stop_the_run(settings: Settings,
     picture = (tmp_path / "bad.png").read_bytes()
     (tmp_path / "bad.png").write_bytes(picture[: len(picture) // 2])  # the header is whole, the pixels are not
     out = tmp_path / "c.jsonl"
-    propose(found, settings, proposers, out, Share(), 4)
+    propose(found, settings, proposers, out, Worker(), 4)
     finish(found, settings, out)
     read = read_candidates(out)
     assert [r.id for r in read.rows] == ["good.png", "bad.png"]
     assert [f.where for f in read.failed] == ["bad.png"]
-    assert read.rows[1].merged(("florence2", "gdrec")) == []
+    assert read.rows[1].question(("florence2", "gdrec")).candidates == ()
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
@@ -187,11 +188,11 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))  # no file may grow beyond this, as on a full disk
     try:
         with pytest.raises(DataError, match=r"cannot be written .*Make room"):
-            propose(data, settings, proposers, out, Share(), 4)
+            propose(data, settings, proposers, out, Worker(), 4)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not out.exists()
-    propose(data, settings, proposers, out, Share(), 4)
+    propose(data, settings, proposers, out, Worker(), 4)
     finish(data, settings, out)
     assert same(read_candidates(out), read_candidates(whole))
 
@@ -209,9 +210,9 @@ def test_a_run_with_other_settings_does_not_go_on(
     data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
 ) -> None:
     out = tmp_path / "c.jsonl"
-    propose(data, settings, proposers, out, Share(0, 2), 4)
+    propose(data, settings, proposers, out, Worker(0, 2), 4)
     with pytest.raises(DataError, match="begun with other settings or data"):
-        propose(data, replace(settings, preset="paper"), proposers, out, Share(1, 2), 4)
+        propose(data, replace(settings, preset="paper"), proposers, out, Worker(1, 2), 4)
 
 
 @pytest.mark.parametrize(

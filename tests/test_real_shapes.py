@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate, Reason
-from wrapper.proposers.florence2 import Florence2
+from wrapper.proposers.base import MOST_PROPOSED
+from wrapper.proposers.florence2 import Florence2, Prompt
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
 from wrapper.proposers.tasks import OPEN_VOCABULARY
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
 
 SHAPES = Path(os.environ.get("WRAPPER_REAL_SHAPES", "/nonexistent"))
 CPU = torch.device("cpu")
@@ -36,14 +38,14 @@ def pictures() -> list[Image.Image]:
 
 def test_florence_runs_both_tasks_on_one_encoding(pictures: list[Image.Image]) -> None:
     florence = Florence2.load(folder("florence-2-base"), CPU, torch.float32, beams=3, max_new_tokens=12)
-    answers = florence.answer(pictures, [[OPEN_VOCABULARY + e] * 2 for e in EXPRESSIONS])
+    answers = florence.answer(pictures, [[Prompt(OPEN_VOCABULARY, e)] * 2 for e in EXPRESSIONS])
     assert [len(row) for row in answers] == [2, 2]
     assert answers[0][0] == answers[0][1]
     assert all(isinstance(row, list) for row in florence.propose(pictures, EXPRESSIONS))
 
 
 def test_grounding_dino_maps_words_to_tokens(pictures: list[Image.Image]) -> None:
-    detector = Detector.load(folder("grounding-dino-tiny"), CPU, torch.float32)
+    detector = Detector.load(folder("grounding-dino-tiny"), CPU)
     found = detector.detect(pictures, EXPRESSIONS)
     assert found[0].boxes.shape == (900, 4)
     words = EXPRESSIONS[0]
@@ -51,19 +53,20 @@ def test_grounding_dino_maps_words_to_tokens(pictures: list[Image.Image]) -> Non
     assert len(found[0].tokens_of(start, start + len("green book"))) == 2
     for reader in (GroundingDino(detector, threshold=0.0), GroundingDinoRec(detector, 0.0, 0.0)):
         lists = reader.propose(pictures, EXPRESSIONS)
-        assert all(0 < len(row) <= 20 and all(c.score is not None for c in row) for row in lists)
+        assert all(0 < len(row) <= MOST_PROPOSED and all(c.score is not None for c in row) for row in lists)
 
 
 def test_llama_scores_every_index_in_one_pass() -> None:
-    llama = LlamaSelector.load(folder("llama-3-1b"), None, CPU, torch.bfloat16)
+    llama = Llm.load(folder("llama-3-1b"), CPU, torch.bfloat16)
     assert [len(llama.answer(i)) for i in (0, 7, 11)] == [2, 2, 2]
     assert llama.tokenizer.decode(llama.answer(11)) == "11<|eot_id|>"
-    selections = llama.select([CUPS, CUPS[:2], CUPS[:1], []], EXPRESSIONS * 2, [(640, 480)] * 4)
+    lists = (CUPS, CUPS[:2], CUPS[:1], [])
+    selections = llama.select([Question(tuple(c), e, (640, 480)) for c, e in zip(lists, EXPRESSIONS * 2, strict=True)])
     assert [s.reason for s in selections] == [Reason.CHOSEN, Reason.CHOSEN, Reason.ONLY_CANDIDATE, Reason.NO_CANDIDATES]
     assert len(selections[0].probabilities) == 12
     assert sum(selections[0].probabilities) == pytest.approx(1, abs=1e-3)
 
 
 def test_llama_runs_in_four_bits() -> None:
-    llama = LlamaSelector.load(folder("llama-3-1b"), None, CPU, torch.bfloat16, four_bit=True)
-    assert llama.select([CUPS[:3]], EXPRESSIONS[:1], [(640, 480)])[0].reason is Reason.CHOSEN
+    llama = Llm.load(folder("llama-3-1b"), CPU, torch.bfloat16, four_bit=True)
+    assert llama.select([Question(tuple(CUPS[:3]), EXPRESSIONS[0], (640, 480))])[0].reason is Reason.CHOSEN

@@ -7,6 +7,21 @@ from typing import Any
 
 from wrapper.errors import ModelError
 
+RESERVED = ("auto", "zero-shot")
+"""Names that mean something else where an adapter is chosen."""
+
+
+def named(given: Sequence[str]) -> dict[str, str]:
+    """NAME=SOURCE texts -> source (folder or Hub id) by name; ModelError where one is written otherwise or takes a name that means
+    something else."""
+    found = {}
+    for text in given:
+        name, _, source = text.partition("=")
+        if not name.isidentifier() or not source or name in RESERVED:
+            raise ModelError(f"{text!r} names no adapter. Write NAME=SOURCE, such as gdrec=you/gdrec-adapter.")
+        found[name] = source
+    return found
+
 
 def record(source: str) -> dict[str, Any] | None:
     """The config.json that `wrapper train` left in a folder; None where there is none, as for adapters on the Hub."""

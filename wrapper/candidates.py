@@ -32,16 +32,19 @@ BY_HAND = "user"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A box that a vision-language model proposes.
+    """A box that a vision-language model proposes, or that several propose of one object (`wrapper.merging`).
 
-    label: the words the model gave it. score: its confidence between 0 and 1, None where the model gives none.
-    source: the proposer's name, such as "gdrec", or BY_HAND.
+    label: the words the model gave it. score: its confidence between 0 and 1, None where the model gives none; of several
+    models the highest. source: the proposer's name, such as "gdrec", or BY_HAND. rank: its place in that proposer's own
+    list, from 0 on; 0 is the model's own answer. others: what other proposers say of the same object, each as it was proposed.
     """
 
     box: Box
     label: str
     score: float | None
     source: str
+    rank: int = 0
+    others: tuple["Candidate", ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.box) != 4 or not all(math.isfinite(v) for v in self.box):
@@ -51,11 +54,30 @@ class Candidate:
         if self.score is not None and not 0.0 <= self.score <= 1.0:
             raise ValueError(f"a score is between 0 and 1, not {self.score}")
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all who propose it, that of `source` first."""
+        return tuple(dict.fromkeys([self.source, *(c.source for c in self.others)]))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The different words that were given to it, `label` first; none whose words another one has too."""
+        found: list[str] = []
+        for label in (self.label, *(c.label for c in self.others)):
+            if not any(set(label.lower().split()) <= set(kept.lower().split()) for kept in found):
+                found.append(label)
+        return tuple(found) or (self.label,)
+
+    def is_answer_of(self, source: str) -> bool:
+        """Whether it is that proposer's own answer, the first of its list."""
+        return any(c.source == source and c.rank == 0 for c in (self, *self.others))
+
 
 class Reason(str, Enum):
     """Why a selection is what it is."""
 
     CHOSEN = "chosen"
+    CHOSEN_FROM_PART = "chosen_from_part"
     OWN_ANSWER = "own_answer"
     BEST_CANDIDATE = "best_candidate"
     ONLY_CANDIDATE = "only_candidate"
@@ -64,10 +86,14 @@ class Reason(str, Enum):
     FALLBACK_TOO_LONG = "fallback_too_long"
     ABSTAINED = "abstained"
     UNSEEN = "unseen"
+    NOTHING_LIKE_IT = "nothing_like_it"
+    FAILED = "failed"
 
 
-NOT_FOUND = (Reason.ABSTAINED, Reason.UNSEEN)
+NOT_FOUND = (Reason.ABSTAINED, Reason.UNSEEN, Reason.NOTHING_LIKE_IT)
 """Reasons of a selection that has candidates but no answer."""
+BY_LLM = (Reason.CHOSEN, Reason.CHOSEN_FROM_PART)
+"""Reasons of a selection that the LLM made."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +102,8 @@ class Selection:
 
     index: its place in `candidates`, None where there is none or where the answer is "not found" (`abstain`).
     probabilities: one a candidate, summing to 1, empty where the selector gives none; they are the LLM's, uncalibrated.
-    prompt: the exact text the LLM read, None where it was not asked. timings_ms: milliseconds by stage.
+    prompt: the exact text the LLM read, None where it was not asked. timings_ms: milliseconds by stage. left_out: how many
+    boxes were proposed but stand on no list, because a prompt takes so many and no more.
     """
 
     candidates: tuple[Candidate, ...]
@@ -85,6 +112,7 @@ class Selection:
     reason: Reason
     prompt: str | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         if (self.index is None) != (not self.candidates or self.reason in NOT_FOUND):
@@ -160,6 +188,6 @@ def abstain(selection: Selection, least: Thresholds) -> Selection:
         return selection
     if selection.best_score is not None and selection.best_score < least.score:
         return replace(selection, index=None, reason=Reason.UNSEEN)
-    if selection.reason is Reason.CHOSEN and selection.support is not None and selection.support < least.probability:
+    if selection.reason in BY_LLM and selection.support is not None and selection.support < least.probability:
         return replace(selection, index=None, reason=Reason.ABSTAINED)
     return selection

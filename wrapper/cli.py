@@ -5,7 +5,7 @@ import errno
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -13,7 +13,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from wrapper import datasets
+from wrapper.adapters import named
 from wrapper.errors import WrapperError
+from wrapper.merging import Merging
 from wrapper.presets import PRESETS, Preset, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
@@ -33,12 +35,29 @@ app = typer.Typer(
 )
 
 
-def override(preset: Preset, **parts: str | None) -> Preset:
-    """The preset with the parts that are given in place of its own; another LLM comes without the preset's adapter."""
-    given = {name: value for name, value in parts.items() if value is not None}
-    if "llama" in given:
-        given.setdefault("adapter", "")
-    return replace(preset, **{name: value or None for name, value in given.items()})  # type: ignore[arg-type]
+def override(preset: Preset, adapters: Sequence[str] = (), merging: Merging | None = None, **models: str | None) -> Preset:
+    """The preset with the parts that are given in place of its own.
+
+    adapters: NAME=SOURCE texts, besides the preset's own; another LLM comes without those, as they were not made for it. models:
+    `florence2`, `grounding_dino`, `llama`.
+    """
+    given: dict[str, Any] = {name: value for name, value in models.items() if value is not None}
+    own = {} if "llama" in given else dict(preset.adapters)
+    return replace(preset, **given, adapters={**own, **named(adapters)}, merging=merging or preset.merging)
+
+
+ADAPTER = typer.Option(
+    "--adapter", metavar="NAME=SOURCE",
+    help="A LoRA adapter for the LLM, a folder or Hub id, besides the preset's own; may be given several times. It is used by itself for "
+    "the candidates of one model if NAME is gdrec or florence2, for those of both if it is ensemble.",
+)  # fmt: skip
+MERGING = typer.Option(
+    help="How several models' lists become one: canonical (one candidate an object, in reading order), or concatenated, as the paper "
+    "has it; the preset's where not given."
+)
+FLORENCE2 = typer.Option(help="Florence-2 checkpoint: Hub id or folder.")
+GROUNDING_DINO = typer.Option(help="Grounding DINO checkpoint: Hub id or folder.")
+LLAMA = typer.Option(help="LLM checkpoint: Hub id or folder; the preset's adapters are left out then.")
 
 
 @app.command()
@@ -47,23 +66,24 @@ def locate(
     expression: Annotated[str, typer.Argument(help="What to find, such as “the cup left of the green book”.")],
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
     proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
-    florence2: Annotated[str | None, typer.Option(help="Florence-2 checkpoint: Hub id or folder.")] = None,
-    grounding_dino: Annotated[str | None, typer.Option(help="Grounding DINO checkpoint: Hub id or folder.")] = None,
-    llama: Annotated[str | None, typer.Option(help="LLM checkpoint: Hub id or folder.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="LoRA adapter for the LLM: Hub id or folder.")] = None,
+    florence2: Annotated[str | None, FLORENCE2] = None,
+    grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    llama: Annotated[str | None, LLAMA] = None,
+    adapter: Annotated[list[str] | None, ADAPTER] = None,
+    merging: Annotated[Merging | None, MERGING] = None,
     least_probability: Annotated[float, typer.Option(min=0, max=1, help="Answer “not found” below this LLM probability.")] = 0.0,
     least_score: Annotated[float, typer.Option(min=0, max=1, help="Answer “not found” where no detector's score is as high.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the annotated picture here.")] = None,
 ) -> None:
     """Find one object in a picture."""
+    from wrapper.expressions import written
     from wrapper.images import load_image
     from wrapper.quiet import quiet_libraries
-    from wrapper.subject import check_expression
 
     # What can be wrong with the question is said before the seconds that torch takes to import
-    picture, text = load_image(image), check_expression(expression)
-    chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama, adapter=adapter)
+    picture, text = load_image(image), written(expression)
+    chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
     quiet_libraries()
     from wrapper.candidates import Thresholds, abstain
     from wrapper.draw import annotate
@@ -83,7 +103,9 @@ def locate(
         mark = ">" if row["index"] == selection.index else " "
         box = " ".join(f"{v:6.1f}" for v in row["box"])
         score, share = (f"{row[k]:.2f}" if row[k] is not None else "    " for k in ("score", "probability"))
-        print(f"{mark} {row['index']:2}  {box}  score {score}  probability {share}  {row['source']}  {row['label']}")
+        print(
+            f"{mark} {row['index']:2}  {box}  score {score}  probability {share}  {' + '.join(row['sources'])}  {' / '.join(row['labels'])}"
+        )
 
 
 @app.command()
@@ -91,15 +113,21 @@ def compare(
     image: Annotated[Path, typer.Argument(help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")],
     expression: Annotated[str, typer.Argument(help="What to find, such as “the cup left of the green book”.")],
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
-    adapter: Annotated[str, typer.Option(help="The LLM's adapter: auto, zero-shot, or one of the preset's.")] = "auto",
+    florence2: Annotated[str | None, FLORENCE2] = None,
+    grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    llama: Annotated[str | None, LLAMA] = None,
+    adapter: Annotated[list[str] | None, ADAPTER] = None,
+    use: Annotated[str, typer.Option(help="Which adapter is used: auto (the one for each model), zero-shot for none, or a name.")] = "auto",
+    merging: Annotated[Merging | None, MERGING] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Find one object by every method: each model alone, each with the LLM, and both with the LLM."""
+    from wrapper.expressions import written
     from wrapper.images import load_image
     from wrapper.quiet import quiet_libraries
-    from wrapper.subject import check_expression
 
-    picture, text, chosen = load_image(image), check_expression(expression), find_preset(preset)
+    picture, text = load_image(image), written(expression)
+    chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
     quiet_libraries()
     from wrapper.evaluation.compare import EVERY, as_record, in_words, methods_with
     from wrapper.evaluation.compare import compare as run
@@ -107,7 +135,7 @@ def compare(
     from wrapper.trace import explain
 
     wrapper = Wrapper.from_preset(chosen, PROPOSERS)
-    [rows] = run(wrapper, [picture], [text], methods_with(wrapper, EVERY, adapter))
+    [rows] = run(wrapper, [picture], [text], methods_with(wrapper, EVERY, use))
     if as_json:
         print(json.dumps(as_record(rows, text, picture.size)))
         return
@@ -161,6 +189,8 @@ def propose(
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for data that only names them.")] = None,
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
     proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
+    florence2: Annotated[str | None, FLORENCE2] = None,
+    grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
 ) -> None:
     """Run the vision-language models over a data set and keep their candidates. `accelerate launch -m wrapper ...` shares the work."""
@@ -170,23 +200,23 @@ def propose(
     import torch
     from accelerate import PartialState
 
-    from wrapper import proposals
+    from wrapper import proposals, proposing
     from wrapper.pipeline import load_proposers
 
     state = PartialState(cpu=not torch.cuda.is_available())
     found = datasets.read(data, images)
-    chosen = find_preset(preset)
-    loaded = load_proposers(chosen, _names(proposers), state.device, chosen.dtype(state.device))
+    chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino)
+    loaded = load_proposers(chosen, _names(proposers), state.device)
     settings = proposals.Settings.of(preset, chosen, loaded)
     if state.is_main_process:
         _tell(found)
-    proposals.propose(found, settings, loaded, out, proposals.Share(state.process_index, state.num_processes), batch)
+    proposing.propose(found, settings, loaded, out, proposing.Worker(state.process_index, state.num_processes), batch)
     state.wait_for_everyone()
     if state.is_main_process:
-        proposals.finish(found, settings, out)
+        proposing.finish(found, settings, out)
         print(f"wrote {out}: candidates for {len(found.examples):,} examples")
         if failed := proposals.read_candidates(out).failed:
-            print(datasets.summary(failed, "picture cannot be used, so without candidates:"))
+            print(datasets.summary(failed, "cannot be used, so without candidates:"))
 
 
 def _tell(data: datasets.Dataset) -> None:
@@ -219,6 +249,8 @@ def train(
     validation: Annotated[Path | None, typer.Option(help="Candidates file on which P@1 is measured on the way.")] = None,
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
     proposers: Annotated[str | None, typer.Option(help="Whose candidates are listed; all in the file where not given.")] = None,
+    llama: Annotated[str | None, LLAMA] = None,
+    merging: Annotated[Merging | None, MERGING] = None,
     **given: Any,
 ) -> None:
     """Fine-tune a LoRA adapter for the LLM on candidates. `accelerate launch -m wrapper train ...` uses several devices."""
@@ -235,7 +267,8 @@ def train(
     checked = None if validation is None else read_candidates(validation, data.settings)
     if missing := set(names) - set(data.settings.proposers):
         raise WrapperError(f"{candidates} has no candidates of {', '.join(sorted(missing))}. It has {', '.join(data.settings.proposers)}.")
-    record = fine_tune(Run(preset, find_preset(preset), names, replace(settings_of(preset), **changes), data, checked, out))
+    chosen = override(find_preset(preset), merging=merging, llama=llama)
+    record = fine_tune(Run(preset, chosen, names, replace(settings_of(preset), **changes), data, checked, out))
     print(f"wrote {out} after {record['seconds']} s")
 
 
@@ -263,6 +296,11 @@ def evaluate(
     methods: Annotated[list[str] | None, typer.Option(help=METHODS_HELP)] = None,
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for data that only names them.")] = None,
+    florence2: Annotated[str | None, FLORENCE2] = None,
+    grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    llama: Annotated[str | None, LLAMA] = None,
+    adapter: Annotated[list[str] | None, ADAPTER] = None,
+    merging: Annotated[Merging | None, MERGING] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
 ) -> None:
     """Measure P@1 of methods on data sets; RefScenes val and test, 1,000 expressions each, where no data is given."""
@@ -271,12 +309,12 @@ def evaluate(
     quiet_libraries()
     from wrapper.evaluation.methods import Method, usual
     from wrapper.evaluation.report import report as write_report
-    from wrapper.evaluation.runner import Plan
+    from wrapper.evaluation.runner import Evaluation
     from wrapper.evaluation.runner import evaluate as run
 
-    chosen = find_preset(preset)
+    chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
     wanted = tuple(Method.parse(m) for m in methods) if methods else tuple(usual(list(chosen.adapters)))
-    run(Plan(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch))
+    run(Evaluation(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch))
     write_report(out)
     print(f"wrote {out / 'report.md'}")
 

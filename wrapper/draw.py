@@ -16,9 +16,11 @@ with warnings.catch_warnings():
     import supervision as sv
 
 # Okabe & Ito's palette, told apart with any colour vision. The pick is told by its thick white-and-black frame too.
-COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73", BY_HAND: "#CC79A7"}
-OTHER = "#56B4E9"
-LETTERS = ["#FFFFFF", "#000000", "#000000", "#000000", "#000000"]
+SEVERAL = "several"
+"""Candidates that more than one model proposes."""
+COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73", BY_HAND: "#CC79A7", SEVERAL: "#56B4E9"}
+OTHER = "#BBBBBB"
+LETTERS = ["#FFFFFF", "#000000", "#000000", "#000000", "#000000", "#000000"]
 """Of labels on those colours, in their order: contrast 4.5 at least (WCAG 2.1, 1.4.3)."""
 FRAME = (640, 380)
 """Pixels that the page has for a picture."""
@@ -33,18 +35,25 @@ def font_path() -> Path:
 
 
 def detections(candidates: Sequence[Candidate]) -> sv.Detections:
-    """Candidates as supervision knows them, with "class_name" and "source" as data; class ids number the sources."""
+    """Candidates as supervision knows them, with "class_name" and "source" (all names, with " + " between them) as data; class ids
+    number the sources, SEVERAL for candidates of more than one."""
     if not candidates:
         return sv.Detections.empty()
-    sources = list(COLORS)
     return sv.Detections(
         xyxy=np.array([c.box for c in candidates], dtype=np.float32),
-        class_id=np.array([sources.index(c.source) if c.source in sources else len(sources) for c in candidates]),
+        class_id=np.array([_class(c) for c in candidates]),
         data={
             "class_name": np.array([c.label for c in candidates]),
-            "source": np.array([c.source for c in candidates]),
+            "source": np.array([" + ".join(c.sources) for c in candidates]),
         },
     )
+
+
+def _class(candidate: Candidate) -> int:
+    names = list(COLORS)
+    if len(candidate.sources) > 1:
+        return names.index(SEVERAL)
+    return names.index(candidate.source) if candidate.source in names else len(names)
 
 
 def _palette() -> sv.ColorPalette:

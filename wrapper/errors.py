@@ -3,6 +3,13 @@
 Every message says what happened and what to do next; it is shown to people as it stands.
 """
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+"""Of the operating system's errors those that no row is to blame for."""
+
 
 class WrapperError(Exception):
     """Anything a user of the page, the command line or the library can act on."""
@@ -22,3 +29,31 @@ class ModelError(WrapperError):
 
 class DataError(WrapperError):
     """A data set, candidates file or run folder cannot be used. Shown to whoever named it; says which file and row."""
+
+
+def is_of_one_row(error: Exception) -> bool:
+    """Whether an error may come from one bad row, picture or file. Memory that is used up, a full disk or a device that is gone
+    concerns all rows."""
+    fatal = {"OutOfMemoryError", "AcceleratorError"}  # torch's, which is not imported here
+    return not isinstance(error, MemoryError) and type(error).__name__ not in fatal and getattr(error, "errno", None) not in DISK
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error says, on one line and not too long; errors that are not ours also say what they are."""
+    said = " ".join(str(error).split())[:300]
+    return said if isinstance(error, WrapperError) else f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+@contextmanager
+def at_the_cost_of_a_row(note: Callable[[str], None]) -> Iterator[None]:
+    """Around reading or answering one row: whatever that raises is noted with its reason, and the others go on.
+
+    Rows are anybody's, and so are the ways in which they are broken; this is the one place where that is met. What concerns
+    all rows (`is_of_one_row`), and interrupts, pass through.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_of_one_row(error):
+            raise
+        note(in_a_line(error))

@@ -6,14 +6,15 @@ from typing import Any
 
 from wrapper.candidates import Selection
 
-COLUMNS = ("index", "source", "label", "score", "probability", "x1", "y1", "x2", "y2", "picked")
+COLUMNS = ("index", "sources", "labels", "score", "probability", "x1", "y1", "x2", "y2", "picked")
 
 
 def as_coco(selection: Selection, expression: str, size: tuple[int, int], file_name: str) -> dict[str, Any]:
     """A COCO detection data set of one image (https://cocodataset.org/#format-data).
 
     Boxes are x, y, width, height in pixels. Beside the format's own fields every annotation says who proposed it
-    ("source") and whether it is the one meant ("picked"); the image carries the expression.
+    ("sources"), with which words ("labels"; the category is the first), and whether it is the one meant ("picked"); the image
+    carries the expression.
     """
     names = sorted({c.label for c in selection.candidates})
     return {
@@ -27,7 +28,8 @@ def as_coco(selection: Selection, expression: str, size: tuple[int, int], file_n
                 "bbox": [c.box[0], c.box[1], c.box[2] - c.box[0], c.box[3] - c.box[1]],
                 "area": (c.box[2] - c.box[0]) * (c.box[3] - c.box[1]),
                 "iscrowd": 0,
-                "source": c.source,
+                "sources": list(c.sources),
+                "labels": list(c.labels),
                 "picked": i == selection.index,
             }
             | ({} if c.score is None else {"score": c.score})
@@ -48,13 +50,16 @@ def as_yolo(selection: Selection, size: tuple[int, int]) -> str:
 
 
 def as_csv(selection: Selection) -> str:
-    """A row a candidate, boxes as x1, y1, x2, y2 in pixels; cells that a spreadsheet would take for formulas are quoted."""
+    """A row a candidate, several proposers' names and labels with " / " between them, boxes as x1, y1, x2, y2 in pixels;
+    cells that a spreadsheet would take for formulas are quoted."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     probabilities = selection.probabilities or (None,) * len(selection.candidates)
     for i, (c, p) in enumerate(zip(selection.candidates, probabilities, strict=True)):
-        writer.writerow([i, c.source, plain_cell(c.label), c.score, p, *c.box, int(i == selection.index)])
+        writer.writerow(
+            [i, plain_cell(" / ".join(c.sources)), plain_cell(" / ".join(c.labels)), c.score, p, *c.box, int(i == selection.index)]
+        )
     return out.getvalue()
 
 

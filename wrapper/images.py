@@ -1,11 +1,14 @@
-"""Untrusted bytes or a path -> a picture that the rest of the package can rely on: RGB, upright, of sane size."""
+"""Untrusted bytes, a path, or a picture in memory -> one that the rest of the package can rely on: RGB, upright, of sane size."""
 
 import io
+import struct
 import warnings
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from wrapper.errors import ImageError
 
@@ -14,9 +17,69 @@ MAX_BYTES = 60_000_000
 MIN_SIDE = 16
 MAX_ASPECT = 12
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Of files in these formats, in small letters."""
+Picture = Image.Image | NDArray[Any] | Path | str | bytes | bytearray | BinaryIO
+"""What a caller may give: a picture in memory, a file by its path, or a file's bytes."""
+DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, ZeroDivisionError,
+           struct.error, Image.DecompressionBombError)  # fmt: skip
+"""What Pillow raises for files that are damaged or made to be."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What makes a picture upright, by EXIF's orientation (EXIF 2.3, tag 274)."""
 
 
-def load_image(source: Path | str | bytes) -> Image.Image:
+def open_picture(picture: Picture) -> Image.Image:
+    """Any picture as `load_image` gives it. Arrays are (H, W), (H, W, 3) or (H, W, 4), of 8 bits; (H, W) also of 16 bits or floats.
+
+    Raises ImageError for what cannot be used.
+    """
+    if isinstance(picture, Image.Image):
+        return _checked(picture)
+    if isinstance(picture, np.ndarray):
+        try:
+            return _checked(Image.fromarray(picture))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ImageError(
+                f"An array of shape {picture.shape} and type {picture.dtype} is no picture. Give one of shape (height, width, 3), 8 bits."
+            ) from error
+    return load_image(picture)
+
+
+def _checked(image: Image.Image) -> Image.Image:
+    """A picture that is open already, by the same rules."""
+    _check_size(*image.size)
+    try:
+        image.load()
+        return _to_rgb(upright(image))
+    except DAMAGED as error:
+        raise ImageError("The image file is damaged or cut short. Save it again or choose another one.") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none or it makes no sense."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except DAMAGED:
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The loaded picture as it is to be seen. (A TIFF is turned by Pillow itself when it is loaded.)"""
+    turn = TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of a picture as it is to be seen, from its header alone. Of a TIFF, Pillow gives these as they are."""
+    turned = image.format != "TIFF" and orientation(image) >= 5
+    return (image.height, image.width) if turned else image.size
+
+
+def load_image(source: Path | str | bytes | bytearray | BinaryIO) -> Image.Image:
     """Decode a picture: first frame, EXIF rotation applied, transparency laid on white, 16 bits scaled to 8, RGB.
 
     Raises ImageError, saying what is wrong and what to do, for anything that is not a usable picture. The size is
@@ -27,26 +90,24 @@ def load_image(source: Path | str | bytes) -> Image.Image:
         raise ImageError("The image file is empty. Choose another file.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+            warnings.simplefilter("ignore")  # of a bomb, for which our own limit is lower, and of odd metadata, which are not used
             image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image.seek(0)
+            _check_size(*image.size)
+            return _checked(image)
     except UnidentifiedImageError as error:
         raise ImageError("This file is not an image that can be read. Use a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(_too_large()) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED as error:
         raise ImageError("The image file is damaged. Save it again or choose another one.") from error
-    _check_size(*image.size)
-    try:
-        image.seek(0)
-        upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError("The image file is damaged or cut short. Save it again or choose another one.") from error
 
 
-def _read(source: Path | str | bytes) -> bytes:
-    if isinstance(source, bytes):
-        data = source
+def _read(source: Path | str | bytes | bytearray | BinaryIO) -> bytes:
+    if isinstance(source, bytes | bytearray):
+        data = bytes(source)
+    elif not isinstance(source, Path | str):
+        data = source.read(MAX_BYTES + 1)
     else:
         path = Path(source)
         try:
@@ -87,6 +148,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", shown.size, "white")
         white.alpha_composite(shown)
         return white.convert("RGB")
+    if image.mode == "RGB" and not image.info and type(image) is Image.Image:
+        return image
     converted = image.convert("RGB")
     converted.info.clear()
     return converted

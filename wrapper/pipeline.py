@@ -7,55 +7,46 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
 from PIL import Image
 
-from wrapper.candidates import Candidate, Selection
+from wrapper.candidates import BY_HAND, Candidate, Reason, Selection
 from wrapper.errors import ModelError
-from wrapper.images import load_image
+from wrapper.expressions import normalise
+from wrapper.images import Picture, open_picture
+from wrapper.merging import MOST, Merged, Merging, merge
 from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
-from wrapper.selectors.base import Selector
-from wrapper.selectors.llama import LlamaSelector
-from wrapper.subject import check_expression
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
 
-Picture = Image.Image | Path | str | bytes
 PROPOSERS = ("florence2", "gdrec", "gd")
 ENSEMBLE = ("florence2", "gdrec")
+SCORING = ("gdrec", "gd")
+"""Proposers that say how sure they are, and propose nothing where nothing looks like the words."""
 AUTO, ZERO_SHOT = "auto", "zero-shot"
-
-
-def open_picture(picture: Picture) -> Image.Image:
-    """A picture as RGB; paths and bytes are decoded as untrusted images."""
-    return picture.convert("RGB") if isinstance(picture, Image.Image) else load_image(picture)
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Collected:
-    """Candidates of several proposers for a batch of expressions, with each proposer's time an expression."""
+    """Candidates of several proposers for a batch of expressions, by proposer, with each proposer's time an expression."""
 
     by_proposer: Mapping[str, list[list[Candidate]]]
     timings_ms: dict[str, float]
 
-    @property
-    def lists(self) -> list[list[Candidate]]:
-        """The merged lists, one an expression."""
-        return [merge(rows) for rows in zip(*self.by_proposer.values(), strict=True)]
-
-
-def merge(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """One list of several proposers' candidates: one proposer's after the other's. The only place where lists are merged."""
-    return [candidate for proposed in lists for candidate in proposed]
+    def of(self, i: int) -> dict[str, list[Candidate]]:
+        """The candidates for one expression, by proposer."""
+        return {name: lists[i] for name, lists in self.by_proposer.items()}
 
 
 def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expressions: Sequence[str]) -> Collected:
-    """Every proposer's candidates for pairs of picture and expression."""
+    """Every proposer's candidates for pairs of picture and expression (as `expressions.normalise` gives it)."""
     found, timings = {}, {}
     for proposer in proposers:
         began = time.perf_counter()
@@ -64,6 +55,15 @@ def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expres
     if {"gd", "gdrec"} <= timings.keys():  # whoever comes second reads what the first one's look found; alone it would look itself
         timings["gd"] = timings["gdrec"] = timings["gd"] + timings["gdrec"]
     return Collected(found, timings)
+
+
+def seen(selection: Selection, by_proposer: Mapping[str, Sequence[Candidate]]) -> Selection:
+    """The selection, or "not found" where a detector that was asked has no box for any of the words: others propose what they see,
+    whatever they are asked. An addition to the method, which always answers."""
+    asked = [by_proposer[name] for name in SCORING if name in by_proposer]
+    if selection.index is None or not asked or any(asked):
+        return selection
+    return replace(selection, index=None, reason=Reason.NOTHING_LIKE_IT)
 
 
 @dataclass(frozen=True)
@@ -82,38 +82,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class Wrapper:
-    """Proposers and a selector, loaded.
-
-    adapted: selectors for the candidates of certain proposers, by `presets.adapter_name`; `selector` does the rest.
-    """
+    """Proposers and an LLM with its adapters, loaded. merging: how several proposers' lists become one."""
 
     proposers: Mapping[str, Proposer]
-    selector: Selector
-    adapted: Mapping[str, Selector] = field(default_factory=lambda: MappingProxyType({}))
+    llm: Llm
+    merging: Merging = Merging.CANONICAL
 
     @classmethod
-    def from_preset(
-        cls, preset: str | Preset, proposers: Sequence[str] = ENSEMBLE, tell: Callable[[str], None] = lambda part: None
-    ) -> "Wrapper":
+    def from_preset(cls, preset: str | Preset, proposers: Sequence[str] = ENSEMBLE, tell: Tell = lambda part: None) -> "Wrapper":
         """Load the models of a preset, of the proposers only those named. tell: is told each part before it is loaded."""
         chosen = find_preset(preset) if isinstance(preset, str) else preset
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = chosen.dtype(device)
-        loaded = load_proposers(chosen, proposers, device, dtype, tell)
-        tell(f"Loading the LLM, {chosen.llama} ...")
-        # NF4 computes in bfloat16 on any device, as the paper does
-        selector = LlamaSelector.load(chosen.llama, chosen.adapter, device, torch.bfloat16 if chosen.four_bit else dtype, chosen.four_bit)
-        adapted: dict[str, Selector] = {}
-        for name, source in ({} if chosen.adapter else chosen.adapters).items():
-            tell(f"Loading the LLM's adapter {name}, {source} ...")
-            adapted[name] = selector.with_adapter(source)
-        return cls(MappingProxyType(loaded), selector, MappingProxyType(adapted))
+        loaded = load_proposers(chosen, proposers, device, tell)
+        return cls(MappingProxyType(loaded), load_llm(chosen, device, tell), chosen.merging)
 
     def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
         """The object that an expression means in a picture.
 
-        image: a PIL picture, a path or the bytes of a file. proposers: names of some of the loaded ones, all where
-        None. Raises WrapperError for pictures and expressions that cannot be used.
+        image: a PIL picture, a numpy array, a path, the bytes of a file or an open one. proposers: names of some of the loaded
+        ones, all where None; their order does not matter. Raises WrapperError for pictures and expressions that cannot be used.
         """
         return self.locate_batch([image], [expression], proposers)[0]
 
@@ -123,57 +110,77 @@ class Wrapper:
         """As `locate`, for pairs of picture and expression; models run on the whole batch at once."""
         if len(images) != len(expressions):
             raise ValueError(f"{len(images)} images for {len(expressions)} expressions; give one image an expression")
-        texts = [check_expression(e) for e in expressions]
-        pictures = [open_picture(i) for i in images]
+        texts = [normalise(e) for e in expressions]
         names = list(proposers or self.proposers)
         loaded = [self.proposer(name) for name in names]
         check_proposers(names)
-        collected = collect(loaded, pictures, texts)
-        selector = self.selector_for(names)
-        began = time.perf_counter()
-        selections = selector.select(collected.lists, texts, [p.size for p in pictures])
+        pictures = [open_picture(i) for i in images]
+        found = collect(loaded, pictures, texts)
+        rows = [found.of(i) for i in range(len(texts))]
+        adapter, began = self.adapter_for(names), time.perf_counter()
+        questions = [question(self.merge(r), t, p.size, adapter) for r, t, p in zip(rows, texts, pictures, strict=True)]
+        selections = self.llm.select(questions)
         asked = 1000 * (time.perf_counter() - began) / max(1, len(texts))
-        timings = {**collected.timings_ms, selector.name: asked}
-        return [replace(selection, timings_ms=timings) for selection in selections]
+        timings = {**found.timings_ms, self.llm.name: asked}
+        return [seen(replace(s, timings_ms=timings), row) for s, row in zip(selections, rows, strict=True)]
 
     def stages(self, image: Image.Image, expression: str, proposers: Sequence[str], adapter: str = AUTO) -> Iterator[Stage]:
         """As `locate` for an RGB picture, step by step: one stage a proposer as it is done, then the LLM's choice."""
-        text, began = check_expression(expression), time.monotonic()
-        found: list[Candidate] = []
+        text, began = normalise(expression), time.monotonic()
+        name = self.adapter_for(proposers, adapter)
+        found: dict[str, list[Candidate]] = {}
         timings: dict[str, float] = {}
-        for name in proposers:
-            collected = collect([self.proposer(name)], [image], [text])
-            found = merge([found, *collected.by_proposer[name]])
+        for proposer in proposers:
+            collected = collect([self.proposer(proposer)], [image], [text])
+            found |= collected.of(0)
             timings |= collected.timings_ms
-            yield Stage(name, tuple(found), dict(timings), began)
-        selection = self.choose(found, text, image.size, self.selector_for(proposers, adapter))
+            yield Stage(proposer, self.merge(found).candidates, dict(timings), began)
+        selection = seen(self._choose(question(self.merge(found), text, image.size, name)), found)
         timings |= selection.timings_ms
-        yield Stage("choice", tuple(found), timings, began, replace(selection, timings_ms=timings))
+        yield Stage("choice", selection.candidates, timings, began, replace(selection, timings_ms=timings))
 
-    def choose(self, candidates: Sequence[Candidate], expression: str, size: tuple[int, int], selector: Selector) -> Selection:
-        """Only the last step: one of these candidates, of a picture of (width, height) pixels."""
+    def merge(self, found: Mapping[str, Sequence[Candidate]], most: int = MOST) -> Merged:
+        """One list of some proposers' candidates."""
+        return merge(list(found.values()), self.merging, most)
+
+    def choose(self, candidates: Sequence[Candidate], expression: str, size: tuple[int, int], adapter: str | None) -> Selection:
+        """Only the last step: one of these candidates, of a picture of (width, height) pixels, listed as always.
+
+        adapter: the name of one of the LLM's, None for none.
+        """
+        by_hand = [c for c in candidates if c.source == BY_HAND]
+        merged = merge([[c for c in candidates if c.source != BY_HAND], by_hand], self.merging)
+        return self._choose(question(merged, normalise(expression), size, adapter))
+
+    def _choose(self, asked: Question) -> Selection:
         began = time.perf_counter()
-        [selection] = selector.select([candidates], [check_expression(expression)], [size])
-        return replace(selection, timings_ms={selector.name: 1000 * (time.perf_counter() - began)})
+        [selection] = self.llm.select([asked])
+        return replace(selection, timings_ms={self.llm.name: 1000 * (time.perf_counter() - began)})
 
-    def selector_for(self, proposers: Sequence[str], adapter: str = AUTO) -> Selector:
-        """Who picks among the candidates of these proposers.
+    def adapter_for(self, proposers: Sequence[str], adapter: str = AUTO) -> str | None:
+        """The name of the adapter that reads these proposers' candidates, None for the LLM without one.
 
-        adapter: AUTO for the LLM with their own adapter where there is one, ZERO_SHOT for none, else a name in `adapted`.
+        adapter: AUTO for their own where there is one, ZERO_SHOT for none, else a name; ModelError where that is none.
         """
         if adapter == ZERO_SHOT:
-            return self.selector
+            return None
         if adapter == AUTO:
-            return self.adapted.get(adapter_name(proposers), self.selector)
-        if adapter not in self.adapted:
-            raise ModelError(f"There is no adapter {adapter!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *self.adapted])}.")
-        return self.adapted[adapter]
+            own = adapter_name(proposers)
+            return own if own in self.llm.adapters else None
+        if adapter not in self.llm.adapters:
+            raise ModelError(f"There is no adapter {adapter!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *self.llm.adapters])}.")
+        return adapter
 
     def proposer(self, name: str) -> Proposer:
         """A loaded proposer by name."""
         if name not in self.proposers:
             raise ModelError(f"The proposer {name!r} is not loaded. Choose from {', '.join(self.proposers)}.")
         return self.proposers[name]
+
+
+def question(merged: Merged, expression: str, size: tuple[int, int], adapter: str | None) -> Question:
+    """What the LLM is asked about a merged list."""
+    return Question(merged.candidates, expression, size, adapter, merged.left_out)
 
 
 def check_proposers(names: Sequence[str]) -> None:
@@ -185,23 +192,22 @@ def check_proposers(names: Sequence[str]) -> None:
         raise ModelError(f"A proposer is named twice in {', '.join(names)}. Name each once.")
 
 
-def load_proposers(
-    preset: Preset, names: Sequence[str], device: torch.device, dtype: torch.dtype, tell: Callable[[str], None] = lambda part: None
-) -> dict[str, Proposer]:
+def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, tell: Tell = lambda part: None) -> dict[str, Proposer]:
     """The proposers of a preset by name, in the order given; GD and GDrec share one model."""
     check_proposers(names)
     loaded: dict[str, Proposer] = {}
     detector = None
     if {"gd", "gdrec"} & set(names):
         tell(f"Loading Grounding DINO, {preset.grounding_dino} ...")
-        detector = Detector.load(preset.grounding_dino, device, dtype)
+        detector = Detector.load(preset.grounding_dino, device, preset.revision(preset.grounding_dino))
     for name in names:
         if name == "florence2":
             tell(f"Loading Florence-2, {preset.florence2} ...")
             loaded[name] = Florence2.load(
                 preset.florence2,
                 device,
-                dtype,
+                preset.dtype(device),
+                preset.revision(preset.florence2),
                 tasks=preset.tasks,
                 beams=preset.beams,
                 max_new_tokens=preset.max_new_tokens,
@@ -211,3 +217,15 @@ def load_proposers(
             reader = GroundingDinoRec if name == "gdrec" else GroundingDino
             loaded[name] = reader(detector, same_box=preset.same_box)
     return loaded
+
+
+def load_llm(preset: Preset, device: torch.device, tell: Tell = lambda part: None, max_tokens: int = 1024) -> Llm:
+    """The LLM of a preset with the preset's adapters. max_tokens: see `Llm`."""
+    tell(f"Loading the LLM, {preset.llama} ...")
+    # NF4 computes in bfloat16 on any device, as the paper does
+    dtype = torch.bfloat16 if preset.four_bit else preset.dtype(device)
+    llm = Llm.load(preset.llama, device, dtype, preset.four_bit, preset.revision(preset.llama), max_tokens=max_tokens)
+    for name, source in preset.adapters.items():
+        tell(f"Loading the LLM's adapter {name}, {source} ...")
+        llm.add_adapter(name, source)
+    return llm

@@ -30,6 +30,7 @@ class PromptTemplate:
     line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
     score: str = ", score {score}"
     source: str = ", from {source}"
+    also: str = " / {label}"
     prompt: str = (
         "Objects detected in an image, as boxes [x1, y1, x2, y2] in pixels from the upper left corner:\n"
         "{candidates}\n"
@@ -39,12 +40,14 @@ class PromptTemplate:
     system: str = ""
     decimals: int = 1
     long_side: int = 0
+    date: str = "26 Jul 2024"
 
     def __post_init__(self) -> None:
         allowed = {
             "line": {"index", "label", "x1", "y1", "x2", "y2"},
             "score": {"score"},
             "source": {"source"},
+            "also": {"label"},
             "prompt": {"candidates", "expression", "indices"},
         }
         for part, names in allowed.items():
@@ -102,7 +105,7 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
     the cup?
     """
     scale = template.long_side / max(image_size) if template.long_side else 1.0
-    several = len({c.source for c in candidates} - {BY_HAND}) > 1
+    several = len({source for c in candidates for source in c.sources} - {BY_HAND}) > 1
     lines = [_line(i, c, template, scale, several) for i, c in enumerate(candidates)]
     return template.prompt.format(
         candidates="\n".join(lines),
@@ -113,7 +116,10 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
 
 def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: float, several: bool) -> str:
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
-    line = template.line.format(index=index, label=one_line(candidate.label), **places)
+    label, *others = (one_line(text) for text in candidate.labels)
+    label += "".join(template.also.format(label=text) for text in others)
+    line = template.line.format(index=index, label=label, **places)
     if candidate.score is not None:
         line += template.score.format(score=f"{candidate.score:.2f}")
-    return line + template.source.format(source=candidate.source) if several and candidate.source != BY_HAND else line
+    sources = " and ".join(source for source in candidate.sources if source != BY_HAND)
+    return line + template.source.format(source=sources) if several and sources else line

@@ -1,32 +1,31 @@
-"""Candidates of a whole data set in one file, made once and used by training and evaluation alike.
-
-    python -m wrapper propose --data refscenes:train:3000 --proposers florence2,gdrec --preset tiny --out candidates.jsonl
+"""Candidates of a whole data set in one file, made once (`wrapper.proposing`) and used by training and evaluation alike.
 
 The file is JSON lines: a header with every setting that the candidates depend on, a row for each example in the data's
-order, and a closing line with the number of rows and the mean time. While it is being made its rows lie in
-NAME.part0, NAME.part1 ... (one a process, appended and flushed row by row), and a run that was killed goes on where it
-was; NAME itself appears when all is there. Under `accelerate launch` the processes share the work.
+order, and a closing line with the number of rows and the mean time.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from PIL import Image
-from tqdm import tqdm
+from transformers.utils.hub import cached_file
 
 from wrapper.candidates import Box, Candidate
-from wrapper.datasets import Dataset, Example, Skipped
-from wrapper.errors import DataError, ImageError
-from wrapper.pipeline import collect, merge
+from wrapper.datasets import Skipped
+from wrapper.errors import DataError
+from wrapper.expressions import normalise
+from wrapper.merging import Merging, merge
 from wrapper.presets import Preset
 from wrapper.proposers.base import Proposer
+from wrapper.selectors.base import Question
 
-FORMAT = "llm-wrapper candidates 1"
+FORMAT = "llm-wrapper candidates 2"
+"""1 asked models with the words as they were written, and cut each proposer's list at 20."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,10 @@ class Proposed:
     category: str | None
     lists: Mapping[str, tuple[Candidate, ...]]
 
-    def merged(self, proposers: Sequence[str]) -> list[Candidate]:
-        """One list of some proposers' candidates, in their order."""
-        return merge([self.lists[name] for name in proposers])
+    def question(self, proposers: Sequence[str], merging: Merging = Merging.CANONICAL, adapter: str | None = None) -> Question:
+        """What the LLM is asked about this row, with the candidates of some of its proposers."""
+        merged = merge([self.lists[name] for name in proposers], merging)
+        return Question(merged.candidates, normalise(self.expression), self.size, adapter, merged.left_out)
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,28 @@ class Proposals:
     ms: Mapping[str, float]
 
 
+def fingerprint(*files: Path) -> str:
+    """The same for files of the same bytes."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while chunk := opened.read(2**20):
+                digest.update(chunk)
+    return digest.hexdigest()[:12]
+
+
+@cache
 def revision(source: str) -> str:
-    """What pins a checkpoint: name@commit for the Hub, name@digest for a folder."""
+    """What pins a checkpoint or an adapter: name@commit for the Hub, name@digest of the weights for a folder."""
     folder = Path(source)
     if folder.is_dir():
-        digest = hashlib.sha256()
-        for file in sorted(folder.glob("*.safetensors")):
-            digest.update(file.read_bytes())
-        return f"{folder.name}@{digest.hexdigest()[:12]}"
-    from transformers import AutoConfig
-
-    commit = getattr(AutoConfig.from_pretrained(source), "_commit_hash", None)
-    return f"{source}@{commit or 'unknown'}"
+        return f"{folder.name}@{fingerprint(*sorted(folder.glob('*.safetensors')))}"
+    files = (
+        cached_file(source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+        for name in ("config.json", "adapter_config.json")
+    )
+    commit = next((Path(file).parent.name for file in files if file is not None), "unknown")  # snapshots/COMMIT/config.json
+    return f"{source}@{commit}"
 
 
 def _plain_fields(proposer: Proposer) -> dict[str, Any]:
@@ -114,70 +124,6 @@ def _flat(settings: Settings) -> dict[str, Any]:
     return head | {f"model {k}": v for k, v in settings.models.items()} | dict(settings.options)
 
 
-# ---- making the file
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of the work a process does: every `world`-th batch from the `rank`-th on."""
-
-    rank: int = 0
-    world: int = 1
-
-
-def batches(examples: Sequence[Example], size: int) -> list[list[Example]]:
-    """Examples in batches of about `size`, those about one picture together, in the order of the pictures' first ones.
-
-    Batches do not depend on how many processes there are, so that neither do the models' results.
-    """
-    by_picture: dict[str, list[Example]] = {}
-    for e in examples:
-        by_picture.setdefault(e.image.key, []).append(e)
-    out: list[list[Example]] = [[]]
-    for group in by_picture.values():
-        if len(out[-1]) >= size:
-            out.append([])
-        out[-1] += group
-    return out
-
-
-def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer], out: Path, share: Share, batch: int = 16) -> None:
-    """Write this process's share of the rows, going on where an earlier run was cut. `finish` then makes the file."""
-    header = _header(data, settings)
-    try:
-        done = {row["id"] for part in _parts(out) for row in _part_rows(part, header)}
-        work = [b for b in batches(data.examples, batch)[share.rank :: share.world] if any(e.id not in done for e in b)]
-        with _opened(_part(out, share.rank), header) as file, tqdm(total=sum(map(len, work)), unit="row", disable=share.rank > 0) as bar:
-            for examples in work:
-                for row in _rows(examples, proposers):
-                    if row["id"] not in done:
-                        file.write(json.dumps(row) + "\n")
-                file.flush()
-                bar.update(len(examples))
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error}). Make room or choose another place; the rows so far are kept.") from error
-
-
-def finish(data: Dataset, settings: Settings, out: Path) -> None:
-    """Put the parts together under the file's own name."""
-    header = _header(data, settings)
-    rows: dict[str, dict[str, Any]] = {}
-    for part in _parts(out):
-        rows |= {row["id"]: row for row in _part_rows(part, header)}
-    missing = [e.id for e in data.examples if e.id not in rows]
-    if missing:
-        raise DataError(f"{len(missing)} rows are missing, {missing[0]} first. Run the same command again.")
-    ms = [rows[e.id].pop("ms") for e in data.examples]
-    means = {name: round(sum(m[name] for m in ms) / len(ms), 2) for name in settings.proposers}
-    lines = [header, *(json.dumps(rows[e.id]) for e in data.examples), json.dumps({"rows": len(ms), "ms": means})]
-    try:
-        write_whole(out, "\n".join(lines) + "\n")
-        for part in _parts(out):
-            part.unlink()
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error}). Make room and run the same command again; the rows are kept.") from error
-
-
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is never seen half-written: under another name, to the disk, then renamed."""
     partial = path.with_name(path.name + ".tmp")
@@ -188,81 +134,9 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _header(data: Dataset, settings: Settings) -> str:
-    about = {"name": data.name, "fingerprint": data.fingerprint(), "examples": len(data.examples)}
-    return json.dumps({"format": FORMAT, "settings": asdict(settings), "data": about})
-
-
-def _part(out: Path, rank: int) -> Path:
-    return out.with_name(f"{out.name}.part{rank}")
-
-
-def _parts(out: Path) -> list[Path]:
+def parts(out: Path) -> list[Path]:
+    """The files in which the rows of an unfinished file lie."""
     return sorted(p for p in out.parent.glob(f"{out.name}.part*") if p.name.removeprefix(f"{out.name}.part").isdigit())
-
-
-def _part_rows(part: Path, header: str) -> Iterator[dict[str, Any]]:
-    """The whole rows of a part; a last line that was cut is left out."""
-    with part.open(encoding="utf-8") as file:
-        if (first := file.readline()) != header + "\n":
-            if not first.endswith("\n"):
-                return
-            raise DataError(f"{part} was begun with other settings or data. Delete it, or choose another --out.")
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
-
-
-def _opened(part: Path, header: str) -> TextIO:
-    """A part opened for appending, cut back to its last whole line, with a header."""
-    part.parent.mkdir(parents=True, exist_ok=True)
-    file = part.open("a+b")
-    file.seek(0)
-    data = file.read()
-    file.truncate(data.rfind(b"\n") + 1)
-    file.close()
-    text = part.open("a", encoding="utf-8")
-    if b"\n" not in data:
-        text.write(header + "\n")
-        text.flush()
-    return text
-
-
-def _rows(examples: Sequence[Example], proposers: Mapping[str, Proposer]) -> Iterator[dict[str, Any]]:
-    """The rows of a batch; each picture is opened once."""
-    pictures: dict[str, Image.Image | str] = {}
-    for e in examples:
-        if e.image.key not in pictures:
-            try:
-                pictures[e.image.key] = e.image.open()
-            except ImageError as error:
-                pictures[e.image.key] = str(error)
-    good = [e for e in examples if isinstance(pictures[e.image.key], Image.Image)]
-    images = [p for e in good if isinstance(p := pictures[e.image.key], Image.Image)]
-    found = collect(list(proposers.values()), images, [e.expression for e in good])
-    for i, e in enumerate(good):
-        yield _row(e) | {
-            "size": list(images[i].size),
-            "candidates": {name: [_plain(c) for c in lists[i]] for name, lists in found.by_proposer.items()},
-            "ms": found.timings_ms,
-        }
-    for e in examples:
-        if isinstance(why := pictures[e.image.key], str):
-            yield _row(e) | {
-                "size": [1, 1],
-                "candidates": {name: [] for name in proposers},
-                "ms": dict.fromkeys(proposers, 0.0),
-                "failed": why,
-            }
-
-
-def _row(e: Example) -> dict[str, Any]:
-    return {"id": e.id, "image": Path(e.image.key).name, "expression": e.expression, "truth": list(e.box), "category": e.category}
-
-
-def _plain(c: Candidate) -> dict[str, Any]:
-    """Hundredths of a pixel and of a per cent: finer than any model, coarser than the noise between machines."""
-    return {"box": [round(v, 2) for v in c.box], "label": c.label, "score": None if c.score is None else round(c.score, 4)}
 
 
 # ---- reading it back
@@ -271,9 +145,9 @@ def _plain(c: Candidate) -> dict[str, Any]:
 def read_candidates(path: Path, expected: Settings | None = None) -> Proposals:
     """A whole candidates file; DataError where it is cut, damaged, or made with other settings than expected."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # not splitlines: strings may hold U+2028
     except FileNotFoundError as error:
-        unfinished = " It is not finished; run `wrapper propose` again to go on." if _parts(path) else ""
+        unfinished = " It is not finished; run `wrapper propose` again to go on." if parts(path) else ""
         raise DataError(f"There is no file {path}.{unfinished or ' Check the path.'}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text ({error}). Make it again with `wrapper propose`.") from error
@@ -319,7 +193,7 @@ def _proposed(path: Path, number: int, data: Mapping[str, Any]) -> Proposed:
     try:
         x1, y1, x2, y2 = data["truth"]
         lists = {
-            name: tuple(Candidate(tuple(c["box"]), str(c["label"]), c["score"], name) for c in found)
+            name: tuple(Candidate(tuple(c["box"]), str(c["label"]), c["score"], name, rank) for rank, c in enumerate(found))
             for name, found in data["candidates"].items()
         }
         width, height = data["size"]

@@ -15,26 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from wrapper.errors import ExpressionError
-
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
-
-MAX_EXPRESSION = 500
-"""Characters."""
-
-
-def check_expression(expression: str) -> str:
-    """The expression on one line, without blanks around it; ExpressionError where it is empty or too long."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in expression).split())
-    if not any(c.isalnum() for c in text):
-        raise ExpressionError("There is no expression. Describe one object in words, such as “the cup left of the green book”.")
-    if len(text) > MAX_EXPRESSION:
-        raise ExpressionError(
-            f"The expression has {len(text):,} characters; at most {MAX_EXPRESSION} are read. Describe one object in a sentence."
-        )
-    return text
 
 
 @dataclass(frozen=True)

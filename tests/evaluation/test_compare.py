@@ -9,6 +9,7 @@ from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.errors import DataError, ModelError
 from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare, in_words, methods_with
 from wrapper.evaluation.methods import Method
+from wrapper.merging import canonical
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import Scene
 
@@ -24,10 +25,11 @@ def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: lis
     assert [r.method for r in found] == methods
     for name in ("gd", "gdrec", "florence2"):
         candidates = wrapper.proposer(name).propose([picture], [text])[0]
-        assert [c.label for c in rows[name].candidates] == [c.label for c in candidates]
-        assert np.allclose([c.box for c in rows[name].candidates], [c.box for c in candidates], atol=0.1)
-        assert rows[name].index == (0 if candidates else None)
-        asked = wrapper.choose(candidates, text, picture.size, wrapper.selector_for([name], adapter))
+        listed = canonical(candidates)
+        assert [c.label for c in rows[name].candidates] == [c.label for c in listed]
+        assert np.allclose([c.box for c in rows[name].candidates], [c.box for c in listed], atol=0.1)
+        assert rows[name].index == (listed.index(candidates[0]) if candidates else None)
+        asked = wrapper.choose(candidates, text, picture.size, wrapper.adapter_for([name], adapter))
         assert rows[f"{name}+llm"].index == asked.index
         assert np.allclose(rows[f"{name}+llm"].probabilities, asked.probabilities, atol=1e-3)
         assert rows[name].reason is (Reason.OWN_ANSWER if candidates else Reason.NO_CANDIDATES)

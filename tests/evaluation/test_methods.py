@@ -5,6 +5,7 @@ import pytest
 from wrapper.candidates import Candidate, Reason
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method, Oracle, usual
+from wrapper.selectors.base import Question
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,6 @@ def test_the_usual_methods_are_those_of_the_tables() -> None:
 
 def test_the_oracle_takes_the_best_overlap() -> None:
     lists = [[Candidate((x, 0.0, x + 100, 100.0), "cup", None, "gd") for x in (300.0, 40.0, 20.0)], []]
-    best, none = Oracle([(0.0, 0.0, 100.0, 100.0)] * 2).select(lists, ["the cup"] * 2, [(640, 480)] * 2)
+    best, none = Oracle([(0.0, 0.0, 100.0, 100.0)] * 2).select([Question(tuple(c), "the cup", (640, 480)) for c in lists])
     assert best.index == 2 and best.reason is Reason.BEST_CANDIDATE
     assert none.reason is Reason.NO_CANDIDATES

@@ -11,15 +11,15 @@ from wrapper.candidates import IOU_THRESHOLD
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method, usual
 from wrapper.evaluation.report import by_turns, report
-from wrapper.evaluation.runner import Plan, candidates_file, evaluate, figures_of, read_results
+from wrapper.evaluation.runner import Evaluation, candidates_file, evaluate, figures_of, read_results
 from wrapper.presets import PRESETS
 from wrapper.proposals import read_candidates
 
 DATA = "refscenes:val:24:3"
 
 
-def plan(out: Path, *methods: Method) -> Plan:
-    return Plan("tiny", PRESETS["tiny"], methods or tuple(usual(list(PRESETS["tiny"].adapters))), (DATA,), out)
+def plan(out: Path, *methods: Method) -> Evaluation:
+    return Evaluation("tiny", PRESETS["tiny"], methods or tuple(usual(list(PRESETS["tiny"].adapters))), (DATA,), out)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_candidates_of_other_data_are_refused(results: tuple[Path, dict[str, Any
     other = candidates_file(tmp_path, "refscenes:val:24:4")
     other.write_bytes(candidates_file(results[0], DATA).read_bytes())
     with pytest.raises(DataError, match="belongs to other data"):
-        evaluate(Plan("tiny", PRESETS["tiny"], tuple(usual([])), ("refscenes:val:24:4",), tmp_path))
+        evaluate(Evaluation("tiny", PRESETS["tiny"], tuple(usual([])), ("refscenes:val:24:4",), tmp_path))
 
 
 def test_the_report_has_the_papers_tables_and_keeps_its_figures_apart(results: tuple[Path, dict[str, Any]]) -> None:
@@ -116,4 +116,4 @@ def test_a_folder_without_results_is_said(tmp_path: Path) -> None:
 
 def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to evaluate"):
-        evaluate(Plan("tiny", PRESETS["tiny"], (), (DATA,), tmp_path))
+        evaluate(Evaluation("tiny", PRESETS["tiny"], (), (DATA,), tmp_path))

@@ -1,7 +1,9 @@
 """What every proposer does with its boxes."""
 
+from dataclasses import replace
+
 from wrapper.candidates import Candidate
-from wrapper.proposers.base import clipped, distinct
+from wrapper.proposers.base import MOST_PROPOSED, clipped, listed
 
 
 def cup(x: float, label: str = "cup") -> Candidate:
@@ -19,12 +21,13 @@ def test_boxes_of_which_nothing_is_left_are_none() -> None:
 
 
 def test_the_first_of_repeated_boxes_stays() -> None:
-    assert distinct([cup(0), cup(3), cup(90)], 0.7) == [cup(0), cup(90)]
+    assert listed([cup(0), cup(3), cup(90)], 0.7) == [cup(0), replace(cup(90), rank=1)]
 
 
 def test_another_label_is_no_repetition() -> None:
-    assert distinct([cup(0), cup(3, "mug")], 0.7) == [cup(0), cup(3, "mug")]
+    assert listed([cup(0), cup(3, "mug")], 0.7) == [cup(0), replace(cup(3, "mug"), rank=1)]
 
 
 def test_one_keeps_everything() -> None:
-    assert distinct([cup(0), cup(0)], 1.0) == [cup(0), cup(0)]
+    assert listed([cup(0), cup(0)], 1.0) == [cup(0), replace(cup(0), rank=1)]
+    assert len(listed([cup(200.0 * i) for i in range(500)], 1.0)) == MOST_PROPOSED

@@ -9,7 +9,7 @@ import torch
 from wrapper.errors import ModelError
 from wrapper.presets import TINY
 from wrapper.proposers.loading import load_pretrained
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.llama import Llm
 
 
 def test_a_checkpoint_cut_short_is_said(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_checkpoint_cut_short_is_said(tmp_path: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
     with pytest.raises(ModelError, match="whole safetensors files"):
-        LlamaSelector.load(str(folder), None, torch.device("cpu"), torch.float32)
+        Llm.load(str(folder), torch.device("cpu"), torch.float32)
 
 
 def test_a_gated_model_names_its_licence_page() -> None:

@@ -5,11 +5,10 @@ import re
 import pytest
 
 from wrapper.candidates import Box, Candidate
-from wrapper.prompt import PromptTemplate
+from wrapper.prompt import PromptTemplate, render
 from wrapper.proposals import Proposed
+from wrapper.selectors.base import Question
 from wrapper.training.rows import FEW, LONG, NONE, Row, make_rows
-
-LIST = PromptTemplate()
 
 
 def cup(x: float, score: float | None = None, width: float = 100) -> Candidate:
@@ -21,7 +20,11 @@ def proposed(*candidates: Candidate, id: str = "a", truth: Box = (200.0, 0.0, 30
 
 
 def rows_of(*examples: Proposed, limit: int = 1024, orders: int = 4, seed: int = 0) -> "object":
-    return make_rows(examples, ("gdrec",), LIST, lambda p: len(p.split()), limit, orders, seed)
+    return make_rows(examples, ("gdrec",), read, lambda p: len(p.split()), limit=limit, orders=orders, seed=seed)
+
+
+def read(asked: Question) -> str:
+    return render(asked.candidates, asked.expression, PromptTemplate(), asked.size)
 
 
 def rows(*examples: Proposed, **options: int) -> list[Row]:
@@ -34,7 +37,7 @@ def listed(row: Row) -> list[str]:
 
 def test_the_answer_is_the_best_candidate_not_the_first_right_one() -> None:
     [row] = rows(proposed(cup(0), cup(215), cup(205)), orders=0)
-    assert row.completion == "2"
+    assert listed(row)[int(row.completion)] == "cup205"
 
 
 @pytest.mark.parametrize(("count", "extra"), [(2, 1), (3, 2), (4, 3), (5, 4), (9, 4)])
@@ -76,6 +79,6 @@ def test_rows_of_two_proposers_list_both() -> None:
     both = Proposed(
         "a", "a.png", (640, 480), "the right cup", (200.0, 0.0, 300.0, 100.0), None, {"florence2": (cup(0),), "gdrec": (cup(200),)}
     )
-    [row, _] = make_rows([both], ("florence2", "gdrec"), LIST, len, 9999).rows
+    [row, _] = make_rows([both], ("florence2", "gdrec"), read, len, limit=9999).rows
     assert listed(row) == ["cup0", "cup200"]
     assert row.completion == "1"

@@ -14,11 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from wrapper import datasets
+from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import PRESETS
-from wrapper.proposals import Proposals, Settings, Share, finish, propose, read_candidates
-from wrapper.selectors.llama import LlamaSelector, score
+from wrapper.proposals import Proposals, Settings, read_candidates
+from wrapper.proposing import Worker, finish, propose
+from wrapper.selectors.llama import Llm, Prompt
 from wrapper.training import sft
 from wrapper.training.settings import PAPER, PROJECTIONS, TINY, TrainSettings, settings_of
 
@@ -31,7 +33,7 @@ def candidates(wrapper: Wrapper, tmp_path_factory: pytest.TempPathFactory) -> Pa
     out = tmp_path_factory.mktemp("candidates") / "train.jsonl"
     proposers = {"gdrec": wrapper.proposers["gdrec"]}
     settings, data = Settings.of("tiny", PRESETS["tiny"], proposers), datasets.read("refscenes:train:40:5")
-    propose(data, settings, proposers, out, Share())
+    propose(data, settings, proposers, out, Worker())
     finish(data, settings, out)
     return out
 
@@ -98,16 +100,18 @@ def test_an_adapter_folder_is_whole_and_serves(run: Callable[..., sft.Run], wrap
     assert str(ROOT) not in "".join(p.read_text() for p in one.out.glob("*.*") if p.suffix in (".json", ".md"))
     assert list((one.out / "logs").glob("events*"))
 
-    plain = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
-    prompt = [plain.encode("Which? 0 or 1")]
-    before = score([plain], prompt, [3])[0]
-    tuned = plain.with_adapter(str(one.out))
-    again = plain.with_adapter(str(one.out))
-    assert not torch.allclose(score([tuned], prompt, [3])[0], before)
-    assert torch.equal(score([plain], prompt, [3])[0], before), "without an adapter the model is what it was"
-    assert torch.equal(score([again], prompt, [3])[0], score([tuned], prompt, [3])[0])
+    llm = Llm.load(PRESETS["tiny"].llama, torch.device("cpu"), torch.float32)
+    prompt = [Prompt("", llm.encode("Which? 0 or 1"), [0, 1, 2], llm.template)]
+    before = llm.score(prompt)[0]
+    llm.add_adapter("tuned", str(one.out))
+    llm.add_adapter("again", str(one.out))
+    assert not torch.allclose(llm.score(prompt, "tuned")[0], before)
+    assert torch.equal(llm.score(prompt)[0], before), "without an adapter the model is what it was"
+    assert torch.equal(llm.score(prompt, "again")[0], llm.score(prompt, "tuned")[0])
     rows = one.train.rows[:8]
-    assert sft.accuracy(tuned, rows, ("gdrec",)) == pytest.approx(record["curve"][-1]["p_at_1"])
+    selections = llm.select([row.question(("gdrec",), adapter="tuned") for row in rows])
+    right = sum(is_correct(s.box, row.truth) for s, row in zip(selections, rows, strict=True))
+    assert right / 8 == pytest.approx(record["curve"][-1]["p_at_1"])
 
 
 def test_training_lowers_the_loss(run: Callable[..., sft.Run]) -> None:
@@ -118,8 +122,7 @@ def test_training_lowers_the_loss(run: Callable[..., sft.Run]) -> None:
 
 
 def test_what_is_learned_is_what_is_served(wrapper: Wrapper) -> None:
-    llama = wrapper.selector
-    assert isinstance(llama, LlamaSelector)
+    llama = wrapper.llm
     row = sft.tokens(llama, "the cup", 7)
     served, answer = llama.encode("the cup"), llama.answer(7)
     assert row["input_ids"] == served + answer
@@ -129,7 +132,7 @@ def test_what_is_learned_is_what_is_served(wrapper: Wrapper) -> None:
 
 def test_only_lora_matrices_are_trained(run: Callable[..., sft.Run]) -> None:
     one = run("lora")
-    model = sft.with_lora(sft.load(one).llm.model, one)
+    model = sft.with_lora(sft.load(one).model, one)
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert trained and all("lora_" in n for n in trained)
     assert {n.split(".lora_")[0].rsplit(".", 1)[-1] for n in trained} == {*PROJECTIONS, "lm_head"}

@@ -112,7 +112,7 @@ def test_two_presses_make_a_box_of_what_they_were_meant_for(session: answer.Sess
     assert click(one, locate.TRUTH, 10, 20).truth == (10, 20, 90, 80)
     elsewhere = click(one, locate.ADD, 30, 30, "cup")
     assert len(elsewhere.selection.candidates) == len(session.selection.candidates), "that was the first corner of another box"
-    added = click(elsewhere, locate.ADD, 60, 70, "cup").selection.candidates[-1]
+    [added] = [c for c in click(elsewhere, locate.ADD, 60, 70, "cup").selection.candidates if c.source == "user"]
     assert (added.box, added.label, added.source) == ((30, 30, 60, 70), "cup", "user")
     with pytest.warns(UserWarning, match="no label yet"):
         assert locate.click(session, locate.ADD, " ", gr.SelectData(None, {"index": [1, 1], "value": None})) == gr.skip()
@@ -149,11 +149,10 @@ def test_deleting_asks_only_the_llm(session: answer.Session) -> None:
 
 def test_a_candidate_can_be_added(session: answer.Session) -> None:
     *_, prompt, _, facts, _, after = locate.add_candidate(session, " a\ncup ", "[10, 20, 60, 90]")
-    assert facts["candidates"][-1]["box"] == [10, 20, 60, 90]
-    assert facts["candidates"][-1]["score"] is None
-    assert facts["candidates"][-1]["source"] == "user"
-    assert after is not None and answer.table(after.selection)[-1][1] == "you"
-    assert "a cup 10,20,60,90 = 5\n" in prompt, "the LLM reads no source that it never saw"
+    [added] = [c for c in facts["candidates"] if c["source"] == "user"]
+    assert (added["box"], added["score"], added["index"]) == ([10, 20, 60, 90], None, 0), "it stands where it is read"
+    assert after is not None and answer.table(after.selection)[0][1] == "you"
+    assert "a cup 10,20,60,90 = 0\n" in prompt, "the LLM reads no source that it never saw"
     for label, box in (("", "1, 2, 3, 4"), ("cup", ""), ("cup", "5, 5, 1, 9"), ("cup", "one two"), ("cup", "0, 0, 99999, 5")):
         with pytest.warns(UserWarning, match="A candidate needs|does not fit|is no box"):
             assert locate.add_candidate(session, label, box) == gr.skip()

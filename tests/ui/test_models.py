@@ -13,6 +13,7 @@ import torch
 
 import app
 from wrapper import presets
+from wrapper.adapters import named
 from wrapper.errors import ModelError
 from wrapper.ui import answer, common, locate, models
 
@@ -29,22 +30,22 @@ def test_an_adapter_of_ones_own_is_offered_beside_the_presets() -> None:
     said: list[str] = []
     loaded = models.load("tiny", {"mine": folder}, said.append)
     assert ("mine", "mine") in common.adapter_choices()
-    assert loaded.preset.adapters["mine"] == folder and {"gdrec", "mine"} <= loaded.wrapper.adapted.keys()
+    assert loaded.preset.adapters["mine"] == folder and {"gdrec", "mine"} <= loaded.wrapper.llm.adapters.keys()
     assert any("Florence-2" in s for s in said) and any("adapter mine" in s for s in said)
 
 
 def test_an_adapter_that_cannot_be_loaded_leaves_the_bundled_models_at_work() -> None:
     loaded = models.load("tiny", {"mine": "./nowhere"})
     assert loaded.trouble is not None and "nowhere" in loaded.trouble
-    assert "mine" not in loaded.wrapper.adapted
+    assert "mine" not in loaded.wrapper.llm.adapters
     assert common.adapter_choice("mine")["value"] == "auto" and common.adapter_choice("gdrec")["value"] == "gdrec"
 
 
 @pytest.mark.parametrize("text", ["gdrec", "=x", "gdrec=", "auto=x", "zero-shot=x", "a b=x"])
 def test_adapters_are_named_or_refused(text: str) -> None:
     with pytest.raises(ModelError, match="NAME=SOURCE"):
-        app.named([text])
-    assert app.named(["gdrec=you/a", "mine=./b"]) == {"gdrec": "you/a", "mine": "./b"}
+        named([text])
+    assert named(["gdrec=you/a", "mine=./b"]) == {"gdrec": "you/a", "mine": "./b"}
 
 
 def test_an_adapter_without_a_record_is_not_called_zero_shot(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import torch
 from wrapper import datasets
 from wrapper.pipeline import ENSEMBLE, load_proposers
 from wrapper.presets import PRESETS, TINY
-from wrapper.proposals import Proposals, Settings, Share, finish, propose, read_candidates
+from wrapper.proposals import Proposals, Settings, read_candidates
+from wrapper.proposing import Worker, finish, propose
 from wrapper.quiet import quiet_libraries
 from wrapper.training import sft
 from wrapper.training.settings import settings_of
@@ -31,9 +32,9 @@ def proposals(name: str) -> Proposals:
     """Candidates of one of the data sets."""
     out, preset, device = WORK / f"{name}.jsonl", PRESETS["tiny"], torch.device("cpu")
     if not out.exists():
-        proposers = load_proposers(preset, ENSEMBLE, device, preset.dtype(device))
+        proposers = load_proposers(preset, ENSEMBLE, device)
         data, settings = datasets.read(DATA[name]), Settings.of("tiny", preset, proposers)
-        propose(data, settings, proposers, out, Share())
+        propose(data, settings, proposers, out, Worker())
         finish(data, settings, out)
     return read_candidates(out)
 
@@ -41,9 +42,10 @@ def proposals(name: str) -> Proposals:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*ADAPTERS, []])  # argparse checks an empty list too
+    names = parser.parse_args().names or list(ADAPTERS)
     quiet_libraries()
     train, validation = proposals("train"), proposals("validation")
-    for name in parser.parse_args().names or list(ADAPTERS):
+    for name in names:
         out, proposers = WORK / name, ADAPTERS[name]
         if not (out / sft.CONFIG).exists():
             print(f"adapter {name}", flush=True)

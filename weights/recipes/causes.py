@@ -4,8 +4,8 @@
 
 On RefScenes val: whether the label of the object meant says its colour, where it has one, for an LLM reads labels and sees
 no picture; and at what the first box of GD and of GDrec points: at the object meant, another of its kind, something else,
-or nothing. What an ensemble's list costs by naming objects twice: P@1 of the LLM, zero-shot, with all boxes and without those
-of GDrec that Florence-2 has too. And how often a drawing of layouts that takes what comes gets each kind of expression phrased.
+or nothing. What an ensemble's list costs by naming objects twice: P@1 of the LLM, zero-shot, on one list after the other and on the
+merged list. And how often a drawing of layouts that takes what comes gets each kind of expression phrased.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import torch
 
 from wrapper.candidates import Candidate, iou, is_correct
 from wrapper.evaluation.runner import candidates_file
+from wrapper.merging import Merging
 from wrapper.pipeline import ENSEMBLE
 from wrapper.presets import PRESETS
 from wrapper.proposals import Proposed, read_candidates
@@ -26,7 +27,7 @@ from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.expressions import CATEGORIES, ask
 from wrapper.scenes.kinds import KINDS
 from wrapper.scenes.layout import draw_layout
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.llama import Llm
 
 DRAWS = 3000
 COLORS = {kind.color for kind in KINDS if kind.color}
@@ -67,23 +68,16 @@ def points_at(scene: Scene, found: tuple[Candidate, ...]) -> str:
     return "another of its kind" if nearest.kind.noun == objects[scene.expression.target].kind.noun else "another kind"
 
 
-def without_repeats(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
-    """Both lists, the second without boxes that are right for one of the first."""
-    return [*first, *(c for c in second if not any(is_correct(c.box, other.box) for other in first))]
-
-
 def named_twice(chosen: Sequence[Scene], rows: Sequence[Proposed]) -> Mapping[str, float]:
-    """P@1 of the LLM, zero-shot, on Florence-2's boxes and on both models' with and without repeats."""
-    llm = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
-    both = [[row.lists[name] for name in ENSEMBLE] for row in rows]
-    texts, sizes = [s.expression.text for s in chosen], [(s.layout.width, s.layout.height) for s in chosen]
+    """P@1 of the LLM, zero-shot, on Florence-2's boxes, and on both models' one list after the other and merged."""
+    llm = Llm.load(PRESETS["tiny"].llama, torch.device("cpu"), torch.float32)
     out = {}
-    for what, lists in (
-        ("Florence-2's boxes", [list(first) for first, _ in both]),
-        ("both models' boxes", [[*first, *second] for first, second in both]),
-        ("without repeats", [without_repeats(first, second) for first, second in both]),
+    for what, proposers, merging in (
+        ("Florence-2's boxes", ("florence2",), Merging.CANONICAL),
+        ("both models' boxes, one list after the other", ENSEMBLE, Merging.CONCATENATED),
+        ("both models' boxes, merged", ENSEMBLE, Merging.CANONICAL),
     ):
-        found = llm.select(lists, texts, sizes)
+        found = llm.select([row.question(proposers, merging) for row in rows])
         out[what] = sum(is_correct(f.box, s.box) for f, s in zip(found, chosen, strict=True)) / len(chosen)
     return out
 

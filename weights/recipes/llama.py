@@ -634,7 +634,8 @@ def save(model: LlamaForCausalLM, reader: Collate) -> None:
     folder = TINY / "llama"
     model.cpu().eval().half().save_pretrained(folder)
     reader.words.save_pretrained(folder)
-    TEMPLATE.save(folder)
+    # It reads lists of one source best, and lists are merged before it reads them (`wrapper.merging`)
+    replace(TEMPLATE, source="", also="").save(folder)
     print(f"wrote {folder}")
 
 

@@ -9,7 +9,6 @@ as weights/tiny/results.json, where the page shows them. Choices are made on val
 
 import argparse
 import json
-import random
 from pathlib import Path
 
 import torch
@@ -18,29 +17,28 @@ from weights.recipes.common import TINY
 from wrapper.candidates import Candidate
 from wrapper.evaluation.metrics import Figures, outcome
 from wrapper.evaluation.runner import read_results
+from wrapper.merging import canonical
 from wrapper.presets import PRESETS
 from wrapper.proposals import write_whole
 from wrapper.quiet import quiet_libraries
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.expressions import CATEGORIES
 from wrapper.scenes.layout import Split
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
 
 
 def perfect(scene: Scene) -> list[Candidate]:
-    """The scene's own objects as candidates, in an order that says nothing."""
-    things = list(scene.layout.objects)
-    random.Random(scene.seed).shuffle(things)
-    return [Candidate(o.box, o.kind.name, None, "gdrec") for o in things]
+    """The scene's own objects as candidates, listed as always."""
+    return canonical([Candidate(o.box, o.kind.name, None, "gdrec") for o in scene.layout.objects])
 
 
-def on_perfect_lists(selector: LlamaSelector, split: Split, n: int) -> Figures:
+def on_perfect_lists(llm: Llm, split: Split, n: int) -> Figures:
     """The LLM's figures on scenes of a split."""
     chosen = list(scenes(split, n, BENCHMARK_SEED))
-    lists, texts = [perfect(s) for s in chosen], [s.expression.text for s in chosen]
-    found = selector.select(lists, texts, [(s.layout.width, s.layout.height) for s in chosen])
-    rows = zip(chosen, lists, found, strict=True)
-    return Figures.of([outcome(s.seed, s.expression.category, s.box, candidates, x) for s, candidates, x in rows], {})
+    asked = [Question(tuple(perfect(s)), s.expression.text, (s.layout.width, s.layout.height)) for s in chosen]
+    rows = zip(chosen, asked, llm.select(asked), strict=True)
+    return Figures.of([outcome(s.seed, s.expression.category, s.box, q.candidates, x) for s, q, x in rows], {})
 
 
 def main() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1000)
     options = parser.parse_args()
     quiet_libraries()
-    llm = LlamaSelector.load(PRESETS["tiny"].llama, None, torch.device("cpu"), torch.float32)
+    llm = Llm.load(PRESETS["tiny"].llama, torch.device("cpu"), torch.float32)
     print(f"| LLM zero-shot on perfect lists, {options.n} expressions | P@1 | {' | '.join(CATEGORIES)} |")
     print("|---|---|" + "---|" * len(CATEGORIES))
     splits: list[Split] = ["val", "test"] if options.results else ["val"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
-from wrapper.datasets.base import Dataset, Example, Picture, Skipped, counted, summary
+from wrapper.datasets.base import Dataset, Example, PictureSource, Skipped, counted, summary
 from wrapper.datasets.files import read_jsonl, read_talk2car
 from wrapper.datasets.hub import read_hub
 from wrapper.datasets.refer import read_refer
@@ -12,11 +12,11 @@ from wrapper.errors import DataError
 from wrapper.scenes.dataset import BENCHMARK_SEED
 from wrapper.scenes.layout import Split
 
-__all__ = ["Dataset", "Example", "Picture", "Skipped", "counted", "read", "summary"]
+__all__ = ["Dataset", "Example", "PictureSource", "Skipped", "counted", "read", "summary"]
 
 HELP = (
-    "refscenes:SPLIT:N[:SEED]; a .jsonl file; refer:FOLDER:SPLITTER:SPLIT (RefCOCO/+/g as the refer API ships them, with --images); "
-    "hub:OWNER/NAME:SPLIT (jxu124/*, lmms-lab/*); talk2car:FILE (with --images)."
+    "refscenes:SPLIT:N[:SEED]; a .jsonl or .json file; refer:FOLDER:SPLITTER:SPLIT (RefCOCO/+/g as the refer API ships them, "
+    "with --images); hub:OWNER/NAME:SPLIT (jxu124/*, lmms-lab/*); talk2car:FILE (with --images)."
 )
 
 
@@ -36,7 +36,7 @@ def read(name: str, images: Path | None = None) -> Dataset:
         return read_hub(parts[0], parts[1], images)
     if kind == "talk2car" and len(parts) == 1 and rest:
         return read_talk2car(Path(rest), _needed(images, name))
-    if name.endswith(".jsonl"):
+    if name.lower().endswith((".jsonl", ".json")):
         return read_jsonl(Path(name))
     raise DataError(f"There is no data set {name!r}. Give one of: {HELP}")
 
@@ -49,7 +49,12 @@ def _needed(images: Path | None, name: str) -> Path:
 
 def _refscenes(name: str, parts: list[str]) -> Dataset:
     split = parts[0]
-    if split not in get_args(Split) or len(parts) not in (2, 3) or not all(p.isdigit() for p in parts[1:]) or int(parts[1]) < 1:
+    if (
+        split not in get_args(Split)
+        or len(parts) not in (2, 3)
+        or not all(p.isdecimal() and p.isascii() for p in parts[1:])
+        or int(parts[1]) < 1
+    ):
         raise DataError(
             f"{name!r} is no part of RefScenes. Write refscenes:SPLIT:N or refscenes:SPLIT:N:SEED, such as refscenes:test:1000."
         )

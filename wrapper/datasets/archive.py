@@ -1,19 +1,25 @@
 """A data set in a zip file from a stranger: one .jsonl file and pictures, unpacked with every care."""
 
 import lzma
+import re
 import shutil
+import unicodedata
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from wrapper.datasets.base import Dataset
 from wrapper.datasets.files import read_jsonl
 from wrapper.errors import DataError
+from wrapper.images import SUFFIXES
 
 MAX_BYTES = 300_000_000
 MAX_FILES = 5_000
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+ROWS = ".jsonl"
+UTF8 = 0x800
+"""The flag of members whose names are UTF-8 (PKWARE, APPNOTE 4.4.4)."""
 
 
 def read_zip(path: Path, folder: Path) -> Dataset:
@@ -24,11 +30,10 @@ def read_zip(path: Path, folder: Path) -> Dataset:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir()]
-            wanted = _checked(members)
-            [rows] = (folder.joinpath(*PurePosixPath(m.filename).parts) for m in wanted if m.filename.lower().endswith(".jsonl"))
-            for member in wanted:
-                out = folder.joinpath(*PurePosixPath(member.filename).parts)
+            wanted = _checked([m for m in archive.infolist() if not m.is_dir()])
+            [rows] = (folder.joinpath(*place.parts) for place in wanted if place.suffix.lower() == ROWS)
+            for place, member in wanted.items():
+                out = folder.joinpath(*place.parts)
                 out.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, out.open("wb") as file:
                     shutil.copyfileobj(packed, file)
@@ -50,23 +55,34 @@ def read_zip(path: Path, folder: Path) -> Dataset:
 
 def _as_packed(text: str, folder: Path) -> str:
     """Names of files as they are in the archive; where it was unpacked is nobody's business."""
-    return text.replace(f"{folder}/", "")
+    return text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").replace(folder.name, "the archive")
 
 
-def _checked(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    """The members to unpack; DataError where one must not be."""
-    for member in members:
-        place = PurePosixPath(member.filename)
-        if place.is_absolute() or ".." in place.parts or "\\" in member.filename or ":" in member.filename:
-            raise DataError(
-                f"The archive's file {member.filename[:80]!r} points outside the archive. Pack it again from inside its folder."
-            )
-    wanted = [m for m in members if PurePosixPath(m.filename).suffix.lower() in (*PICTURES, ".jsonl") and "__MACOSX" not in m.filename]
+def place_of(member: zipfile.ZipInfo) -> PurePosixPath:
+    """Where a member lies in its archive. Windows PowerShell 5 parts names with backslashes; macOS writes UTF-8 without saying so,
+    which is read as code page 437 then, and takes accents apart."""
+    name = member.filename
+    if not member.flag_bits & UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+
+
+def _checked(members: list[zipfile.ZipInfo]) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The members to unpack, by where they go; DataError where one must not be."""
+    places = {place_of(m): m for m in members}
+    for place in places:
+        if place.is_absolute() or ".." in place.parts or re.match(r"[A-Za-z]:", str(place)):
+            raise DataError(f"The archive's file {str(place)[:80]!r} points outside the archive. Pack it again from inside its folder.")
+    wanted = {
+        place: m for place, m in places.items()
+        if place.suffix.lower() in (*SUFFIXES, ROWS) and "__MACOSX" not in place.parts and not place.name.startswith("._")
+    }  # fmt: skip
     if len(wanted) > MAX_FILES:
         raise DataError(f"The archive has {len(wanted):,} files; at most {MAX_FILES:,} are taken. Split it.")
     # The size that is declared is also the most that zipfile reads, so a bomb cannot lie about it.
-    if (size := sum(m.file_size for m in wanted)) > MAX_BYTES:
+    if (size := sum(m.file_size for m in wanted.values())) > MAX_BYTES:
         raise DataError(f"The archive is {size / 1e6:,.0f} MB unpacked; at most {MAX_BYTES / 1e6:,.0f} MB are taken. Use smaller pictures.")
-    if sum(m.filename.lower().endswith(".jsonl") for m in wanted) != 1:
+    if sum(place.suffix.lower() == ROWS for place in wanted) != 1:
         raise DataError("The archive needs exactly one .jsonl file, beside its pictures. See the README for its rows.")
     return wanted

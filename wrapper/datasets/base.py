@@ -1,29 +1,34 @@
 """What every reader gives: examples, and the rows it had to leave out, each with its reason.
 
-A reader states the box format of its source; boxes are converted and checked here, once.
+A reader states the box format of its source; boxes are converted and checked here, once, when all rows are there: whether
+they are pixels at all can only be told from many of them.
 """
 
 import hashlib
+import io
 import math
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wrapper.candidates import Box
-from wrapper.errors import DataError, ExpressionError
-from wrapper.images import load_image
-from wrapper.subject import check_expression
+from wrapper.errors import DataError, at_the_cost_of_a_row
+from wrapper.expressions import written
+from wrapper.images import DAMAGED, load_image, upright_size
 
 BoxFormat = Literal["xyxy", "xywh"]
+Four = tuple[float, float, float, float]
 SLACK = 1.5
 """Pixels by which a box may stick out of its picture and is cut; annotators' boxes do by rounding."""
 
 
-class Picture(Protocol):
+class PictureSource(Protocol):
     """Where a picture comes from. `key` is the same for the same picture, so that it is encoded once."""
 
     @property
@@ -56,7 +61,7 @@ class Example:
     None where the data does not say.
     """
 
-    image: Picture
+    image: PictureSource
     expression: str
     box: Box
     id: str
@@ -88,59 +93,96 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row whose box is still to be checked. number: its place among all rows, good or not."""
+
+    number: int
+    where: str
+    image: PictureSource
+    size: tuple[int, int]
+    expression: str
+    box: Four
+    form: BoxFormat
+    id: str
+    category: str | None
+
+
 class Collector:
     """Gathers a reader's rows: checks each, keeps the good ones, writes down the others."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.examples: list[Example] = []
-        self.skipped: list[Skipped] = []
+        self._rows: list[_Row] = []
+        self._skipped: list[tuple[int, Skipped]] = []
+        self._count = 0
         self._seen: set[str] = set()
 
+    @contextmanager
+    def reading(self, where: str) -> Iterator[None]:
+        """Around everything that is done with one row: whatever goes wrong there costs this row, and is written down."""
+        with at_the_cost_of_a_row(lambda why: self.skip(where, why)):
+            yield
+
     def add(
-        self, where: str, image: Picture, size: tuple[int, int], expression: Any, box: Any, form: BoxFormat, id: str, category: Any = None
-    ) -> None:
+        self, where: str, image: PictureSource, size: tuple[int, int], expression: Any, box: Any, form: BoxFormat, id: str,
+        category: Any = None,
+    ) -> None:  # fmt: skip
         """Keep a row, or write down why not. size: the picture's (width, height) in pixels."""
-        try:
-            text = checked_expression(expression)
-            good = checked_box(box, form, size)
+        with self.reading(where):
+            text, four = checked_expression(expression), numbers(box)
             if id in self._seen:
                 raise DataError(f"its id {id} was used before")
-        except (DataError, ExpressionError) as error:
-            self.skip(where, str(error))
-            return
-        self._seen.add(id)
-        self.examples.append(Example(image, text, good, id, None if category is None else str(category)))
+            self._seen.add(id)
+            kind = None if category is None else str(category)
+            self._rows.append(_Row(self._next(), where, image, size, text, four, form, id, kind))
 
     def skip(self, where: str, why: str) -> None:
-        self.skipped.append(Skipped(where, why))
+        self._skipped.append((self._next(), Skipped(where, why)))
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
 
     def done(self, expected: int | None = None) -> Dataset:
         """The data set. expected: how many expressions the full split has, as published."""
-        if not self.examples:
-            reasons = "; ".join(f"{s.where}: {s.why}" for s in self.skipped[:3]) or "it is empty"
+        examples, skipped = [], list(self._skipped)
+        in_pixels, notes = to_pixels(self.name, [(r.box, r.size, r.form) for r in self._rows])
+        for row, box in zip(self._rows, in_pixels, strict=True):
+            try:
+                examples.append(Example(row.image, row.expression, checked_box(box, row.form, row.size), row.id, row.category))
+            except DataError as error:
+                skipped.append((row.number, Skipped(row.where, str(error))))
+        left_out = [s for _, s in sorted(skipped, key=lambda pair: pair[0])]
+        if not examples:
+            reasons = "; ".join(f"{s.where}: {s.why}" for s in left_out[:3]) or "it is empty"
             raise DataError(f"{self.name} has no usable example ({reasons}). Check that the file and its format belong together.")
-        notes = []
-        if expected is not None and len(self.examples) != expected:
+        if expected is not None and len(examples) != expected:
             notes.append(
-                f"{self.name}: {len(self.examples):,} expressions were read, {expected:,} are published for this split; "
-                f"{len(self.skipped):,} rows were left out."
+                f"{self.name}: {len(examples):,} expressions were read, {expected:,} are published for this split; "
+                f"{len(left_out):,} rows were left out."
             )
-        return Dataset(self.name, self.examples, self.skipped, notes)
+        return Dataset(self.name, examples, left_out, notes)
 
 
 def checked_expression(expression: Any) -> str:
-    """The expression on one line; DataError or ExpressionError where it cannot be used."""
-    if not isinstance(expression, str) or not any(c.isalnum() for c in expression):
+    """The expression on one line, as it was written; DataError or ExpressionError where it cannot be used."""
+    if not isinstance(expression, str) or not expression.strip():
         raise DataError(f"its expression is {'empty' if not expression else repr(expression)[:60]}")
-    return check_expression(expression)
+    return written(expression)
 
 
-def checked_box(box: Any, form: BoxFormat, size: tuple[int, int]) -> Box:
-    """Four numbers of a stated format -> x1, y1, x2, y2 inside a picture of (width, height); DataError where it is no box."""
+def numbers(box: Any) -> Four:
+    """Four finite numbers; DataError for anything else."""
     if not isinstance(box, list | tuple) or len(box) != 4 or not all(_is_number(v) for v in box):
         raise DataError(f"its box is {str(box)[:60]}, not four numbers")
     x1, y1, x2, y2 = (float(v) for v in box)
+    return x1, y1, x2, y2
+
+
+def checked_box(box: Four, form: BoxFormat, size: tuple[int, int]) -> Box:
+    """Four numbers of a stated format -> x1, y1, x2, y2 inside a picture of (width, height); DataError where it is no box."""
+    x1, y1, x2, y2 = box
     if form == "xywh":
         x2, y2 = x1 + x2, y1 + y2
     if x2 <= x1 or y2 <= y1:
@@ -151,24 +193,83 @@ def checked_box(box: Any, form: BoxFormat, size: tuple[int, int]) -> Box:
     return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
 
 
+WRONG_SHARE, FEW_WRONG = 0.1, 2
+"""Share and number of boxes that do not fit their pictures, from which on another reading of all boxes is tried."""
+MANY = 20
+"""Boxes from which on it says something that none lies beyond 1,000 pixels."""
+
+
+def to_pixels(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]) -> tuple[list[Four], list[str]]:
+    """The boxes of a data set in pixels, and remarks.
+
+    Shares of the picture, 0 to 1, are turned into pixels, with a note. DataError where the boxes fit their pictures only if
+    they are read another way than stated (xywh for xyxy or the other way round, or a grid of 0 to 1,000): read as stated
+    they would be wrong without a word.
+    """
+    boxes = [box for box, _, _ in rows]
+    if boxes and all(0 <= v <= 1 for box in boxes for v in box):
+        scaled = [(x1 * w, y1 * h, x2 * w, y2 * h) for (x1, y1, x2, y2), (w, h), _ in rows]
+        return scaled, [f"{name}: all boxes lie between 0 and 1, so they were taken for shares of the picture and turned into pixels."]
+    wrong = sum(not _fits(box, form, size) for box, size, form in rows)
+    if wrong < FEW_WRONG or wrong <= WRONG_SHARE * len(rows):
+        far = max((max(size) for _, size, _ in rows), default=0)
+        if len(rows) >= MANY and far > 1250 and max(v for box in boxes for v in box) <= 1000:
+            return boxes, [
+                f"{name}: no box reaches beyond 1,000, in pictures of up to {far:,} pixels. If that is a grid, turn it into pixels."
+            ]
+        return boxes, []
+    for other in ("xyxy", "xywh"):
+        if all(other != form and _fits(box, other, size) for box, size, form in rows):
+            raise DataError(
+                f"{name}: {wrong:,} of {len(rows):,} boxes do not fit their pictures read as {rows[0][2]}, and all do as {other}. "
+                f"Write them as {rows[0][2]} in pixels."
+            )
+    if all(_fits(box, form, (1000, 1000)) for box, _, form in rows):
+        raise DataError(
+            f"{name}: {wrong:,} of {len(rows):,} boxes lie outside their pictures, and all within 0 to 1,000: a grid, as some models "
+            "write boxes. Turn them into pixels: divide by 1,000, and multiply by the picture's width and height."
+        )
+    return boxes, []
+
+
+def _fits(box: Four, form: BoxFormat, size: tuple[int, int]) -> bool:
+    try:
+        checked_box(box, form, size)
+    except DataError:
+        return False
+    return True
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e9 and math.isfinite(value)
 
 
 def _short(box: Sequence[Any]) -> str:
     return "[" + ", ".join(f"{v:g}" for v in box) + "]"
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) of a picture file as it stands upright, from its header alone; DataError where there is none."""
+def picture_size(source: Path | bytes) -> tuple[int, int]:
+    """(width, height) of a picture as it stands upright, from its header alone; DataError where there is none."""
+    what = f"its image {source}" if isinstance(source, Path) else "its image"
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # the orientation tag's values 5 to 8 swap width and height
-            return (image.height, image.width) if turned else image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a bomb, or of odd metadata: the picture is not decoded here
+            with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+                return upright_size(image)
     except FileNotFoundError as error:
-        raise DataError(f"its image {path} is missing") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"its image {path} cannot be read") from error
+        raise DataError(missing(Path(str(source)))) from error
+    except DAMAGED as error:
+        raise DataError(f"{what} cannot be read as an image") from error
+
+
+def missing(file: Path) -> str:
+    """Why a picture is not there, as far as can be told."""
+    folder = file.parent
+    if packed := next((p for p in (folder.with_name(folder.name + ".zip"), *folder.glob("*.zip")) if p.is_file()), None):
+        return f"its image {file} is not unpacked; unpack {packed}"
+    return f"its image {file} is missing" if folder.is_dir() else f"its image {file} is missing, for there is no folder {folder}"
 
 
 def summary(skipped: Sequence[Skipped], what: str = "left out", show: int = 10) -> str:

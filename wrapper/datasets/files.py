@@ -1,6 +1,8 @@
 """Data sets in JSON files: ours (JSONL) and Talk2Car's."""
 
 import json
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,61 +13,101 @@ TALK2CAR_SIZES = {"train": 8_348, "val": 1_163, "test": 2_447}
 """Published numbers of commands a split (METHOD: Task)."""
 
 
-def read_text(path: Path) -> str:
-    """A text file, UTF-8; DataError where it cannot be read."""
+PACKED = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive"}
+"""How packed files begin."""
+WIDE = (b"\xff\xfe", b"\xfe\xff")
+"""How UTF-16 begins, in which Windows PowerShell writes."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file; DataError where it cannot be read or is still packed."""
     try:
-        return path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}. Check the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text ({error}). Check that it is the right file.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder. Name a file in it.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}). Check its name and permissions.") from error
+    for magic, what in PACKED.items():
+        if data.startswith(magic):
+            raise DataError(f"{path} is {what}. Unpack it first.")
+    return data
+
+
+def read_text(path: Path) -> str:
+    """A text file, UTF-8 with or without a byte order mark, or UTF-16 with one; DataError where it cannot be read."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-16" if data.startswith(WIDE) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start:,}). Save it as UTF-8.") from error
 
 
 def read_json(path: Path) -> Any:
     """A JSON file; DataError where it is none."""
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a JSON file ({error}). Download or write it again.") from error
 
 
 def read_jsonl(path: Path) -> Dataset:
-    """Lines of {"image", "expression", "bbox": [x1, y1, x2, y2], "category", "id"}; the last two may be missing.
+    """Lines of {"image", "expression", "bbox": [x1, y1, x2, y2], "category", "id"}; the last two may be missing. A JSON list of
+    such rows will do as well.
 
     Images are paths from the file's own folder, and may not lead out of it. This is what `wrapper scenes` writes.
     """
     rows, root = Collector(path.name), path.parent.resolve()
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        where = f"{path.name} line {number}"
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError:
-            rows.skip(where, "it is not valid JSON; perhaps the file was cut")
-            continue
-        if not isinstance(data, dict) or not isinstance(data.get("image"), str):
-            rows.skip(where, 'it has no "image"')
-            continue
-        file = (root / data["image"]).resolve()
-        try:
-            if not file.is_relative_to(root):
-                raise DataError(f"its image {data['image']} lies outside {path.parent}")
-            size = picture_size(file)
-        except DataError as error:
-            rows.skip(where, str(error))
-            continue
-        rows.add(
-            where,
-            PictureFile(file),
-            size,
-            data.get("expression"),
-            data.get("bbox"),
-            "xyxy",
-            str(data.get("id", number)),
-            data.get("category"),
-        )
+    found: list[tuple[str, int, dict[str, Any]]] = []
+    for where, number, text in _written_rows(path):
+        with rows.reading(where):
+            data = _json_row(text)
+            if not isinstance(data, dict) or not isinstance(data.get("image"), str):
+                raise DataError('it has no "image"')
+            found.append((where, number, data))
+    given = {str(data["id"]) for _, _, data in found if data.get("id") is not None}
+    for where, number, data in found:
+        with rows.reading(where):
+            file = inside(root, data["image"])
+            own = data.get("id")
+            name = str(own) if own is not None else str(number) if str(number) not in given else where
+            box, category = data.get("bbox"), data.get("category")
+            rows.add(where, PictureFile(file), picture_size(file), data.get("expression"), box, "xyxy", name, category)
     return rows.done()
+
+
+def _written_rows(path: Path) -> Iterator[tuple[str, int, Any]]:
+    """Where each row stands, its number from 1 on, and its text, or what it holds where the file is one list."""
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        listed = read_json(path)
+        yield from ((f"{path.name} row {number}", number, row) for number, row in enumerate(listed, 1))
+        return
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: strings may hold U+2028 and the like
+        if line.strip():
+            yield f"{path.name} line {number}", number, line
+
+
+def _json_row(row: Any) -> Any:
+    if not isinstance(row, str):
+        return row
+    try:
+        return json.loads(row)
+    except RecursionError as error:
+        raise DataError("it is nested too deeply") from error
+    except ValueError as error:
+        raise DataError("it is not valid JSON; perhaps the file was cut") from error
+
+
+def inside(root: Path, name: str) -> Path:
+    """The file of a name in a folder; DataError where the name leads out of it. A name may be written as Windows does, and its
+    accents composed or not, as macOS does."""
+    forms = dict.fromkeys(unicodedata.normalize(form, text) for text in (name, name.replace("\\", "/")) for form in ("NFC", "NFD"))
+    files = [(root / text).resolve() for text in (name, *forms)]
+    if any(not file.is_relative_to(root) for file in files):
+        raise DataError(f"its image {name} lies outside {root.name}")
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def read_talk2car(path: Path, images: Path) -> Dataset:
@@ -80,16 +122,12 @@ def read_talk2car(path: Path, images: Path) -> Dataset:
         raise DataError(f'{path} has no list "commands". Give one of Talk2Car\'s command files.')
     for number, command in enumerate(commands):
         where = f"{path.name} command {number}"
-        if not isinstance(command, dict) or not isinstance(command.get("t2c_img"), str):
-            rows.skip(where, 'it has no "t2c_img"')
-            continue
-        file = images / Path(command["t2c_img"]).name
-        try:
-            size = picture_size(file)
-        except DataError as error:
-            rows.skip(where, str(error))
-            continue
-        token = str(command.get("command_token", number))
-        rows.add(where, PictureFile(file), size, command.get("command"), command.get("2d_box"), "xywh", token, command.get("obj_name"))
+        with rows.reading(where):
+            if not isinstance(command, dict) or not isinstance(command.get("t2c_img"), str):
+                raise DataError('it has no "t2c_img"')
+            file = images / Path(command["t2c_img"]).name
+            token = str(command.get("command_token", number))
+            text, box, kind = command.get("command"), command.get("2d_box"), command.get("obj_name")
+            rows.add(where, PictureFile(file), picture_size(file), text, box, "xywh", token, kind)
     split = next((s for s in TALK2CAR_SIZES if s in path.stem), None)
     return rows.done(TALK2CAR_SIZES.get(split or ""))

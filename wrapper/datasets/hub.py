@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from wrapper.datasets.base import BoxFormat, Collector, Dataset, Picture, PictureFile, picture_size
+from wrapper.datasets.base import BoxFormat, Collector, Dataset, PictureFile, PictureSource, picture_size
 from wrapper.datasets.refer import SPLIT_SIZES, image_name
 from wrapper.errors import DataError
 from wrapper.images import load_image
@@ -67,18 +67,16 @@ def read_hub(source: str, split: str, images: Path | None = None) -> Dataset:
     rows = Collector(f"{source} {split}")
     for number, row in enumerate(_load(source, split)):
         where = f"{source} {split} row {number}"
-        try:
+        with rows.reading(where):
+            missing = [name for name in (form.image, form.expressions) if row.get(name) is None]
+            if missing:
+                raise DataError(f"it lacks {' and '.join(missing)}")
             picture, size = _picture(row[form.image], images)
             texts = [t if isinstance(t, str) else t["raw"] for t in row[form.expressions]]
-            identity = str(row.get(form.id, number))
-        except DataError as error:
-            rows.skip(where, str(error))
-            continue
-        except (KeyError, TypeError) as error:
-            rows.skip(where, f"it lacks {error}")
-            continue
-        for i, text in enumerate(texts):
-            rows.add(where, picture, size, text, row.get("bbox"), form.box, f"{identity}-{i}", None)
+            own = row.get(form.id)
+            identity = str(number if own is None else own)
+            for i, text in enumerate(texts):
+                rows.add(where, picture, size, text, row.get("bbox"), form.box, f"{identity}-{i}", None)
     return rows.done(published(f"{owner}/{Path(source).name}", split))
 
 
@@ -111,10 +109,9 @@ def _load(source: str, split: str) -> Iterator[dict[str, Any]]:
     yield from data
 
 
-def _picture(value: Any, images: Path | None) -> tuple[Picture, tuple[int, int]]:
+def _picture(value: Any, images: Path | None) -> tuple[PictureSource, tuple[int, int]]:
     if isinstance(value, dict) and value.get("bytes"):
-        picture = PictureBytes(value["bytes"])
-        return picture, picture.open().size
+        return PictureBytes(value["bytes"]), picture_size(value["bytes"])
     if images is None:
         raise DataError("it only names its picture; say where COCO's train2014 pictures lie with --images")
     path = value["path"] if isinstance(value, dict) else value

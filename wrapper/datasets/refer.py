@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wrapper.datasets.base import Collector, Dataset, PictureFile
-from wrapper.datasets.files import read_json
+from wrapper.datasets.base import Collector, Dataset, PictureFile, picture_size
+from wrapper.datasets.files import read_bytes, read_json
 from wrapper.errors import DataError
 
 SPLIT_SIZES: Mapping[tuple[str, str, str], int] = {
@@ -32,6 +32,12 @@ SPLIT_SIZES: Mapping[tuple[str, str, str], int] = {
 MAX_PICKLE = 500_000_000
 PLAIN = {("builtins", n) for n in ("set", "frozenset")} | {("__builtin__", n) for n in ("set", "frozenset")}
 
+BROKEN = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError,
+    RecursionError,
+)  # fmt: skip
+"""What unpickling raises for what is damaged or made to be."""
+
 
 class PlainUnpickler(pickle.Unpickler):
     """Builds plain data and nothing else."""
@@ -45,30 +51,24 @@ class PlainUnpickler(pickle.Unpickler):
 
 def read_plain_pickle(path: Path) -> Any:
     """Plain data out of a pickle; DataError for any other pickle and for what is none."""
+    if not path.is_file():
+        raise DataError(f"There is no file {path}. Check the folder and the splitter (unc, umd, google).")
+    if path.stat().st_size > MAX_PICKLE:
+        raise DataError(f"{path} has more than {MAX_PICKLE // 1_000_000} MB, more than any refs file. Check that it is the right one.")
+    data = read_bytes(path)
     try:
-        if path.stat().st_size > MAX_PICKLE:
-            raise DataError(f"{path} has more than {MAX_PICKLE // 1_000_000} MB, more than any refs file. Check that it is the right one.")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}. Check the folder and the splitter (unc, umd, google).") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}). Check its permissions.") from error
-    try:
-        return PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
+        return _unpickled(data)
     except DataError as error:
         raise DataError(f"{path} was not opened: {error}. Download it again from the refer project.") from error
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        TypeError,
-        IndexError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
-        raise DataError(f"{path} is damaged or no pickle ({error}). Download it again.") from error
+    except BROKEN as error:
+        try:  # the published files are text, and some have been through Windows
+            return _unpickled(data.replace(b"\r\n", b"\n"))
+        except (DataError, *BROKEN):
+            raise DataError(f"{path} is damaged or no pickle ({error}). Download it again.") from error
+
+
+def _unpickled(data: bytes) -> Any:
+    return PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
 
 
 def read_refer(folder: Path, splitter: str, split: str, images: Path) -> Dataset:
@@ -92,33 +92,27 @@ def read_refer(folder: Path, splitter: str, split: str, images: Path) -> Dataset
     known: set[str] = set()
     for number, ref in enumerate(refs):
         where = f"{refs_file.name} ref {number}"
-        try:
-            known.add(str(ref["split"]))
+        with rows.reading(where):
+            known.add(str(_part(ref, "split")))
             if ref["split"] != split:
                 continue
-            file = images / image_name(ref["file_name"])
-            box, size, sentences = boxes.get(ref["ann_id"]), sizes.get(ref["image_id"]), ref["sentences"]
-            texts = [(s["sent_id"], s.get("raw") or s.get("sent")) for s in sentences]
-        except (KeyError, TypeError, AttributeError) as error:
-            rows.skip(where, f"it lacks {error}")
-            continue
-        if size is None or not file.is_file():
-            rows.skip(where, f"its image {file} is missing")
-            continue
-        for sentence, text in texts:
-            rows.add(
-                f"{where}, sentence {sentence}",
-                PictureFile(file),
-                size,
-                text,
-                box,
-                "xywh",
-                str(sentence),
-                kinds.get(ref.get("category_id")),
-            )
+            file, stated = images / image_name(_part(ref, "file_name")), sizes.get(_part(ref, "image_id"))
+            texts = [(_part(s, "sent_id"), s.get("raw") or s.get("sent")) for s in _part(ref, "sentences")]
+            box, kind, size = boxes.get(_part(ref, "ann_id")), kinds.get(ref.get("category_id")), picture_size(file)
+            if stated is not None and stated != size:
+                raise DataError(f"its image {file} has {size[0]} x {size[1]} pixels, and instances.json says {stated[0]} x {stated[1]}")
+            for sentence, text in texts:
+                rows.add(f"{where}, sentence {sentence}", PictureFile(file), size, text, box, "xywh", str(sentence), kind)
     if split not in known:
         raise DataError(f"{refs_file.name} has no split {split!r}; it has {', '.join(sorted(known)) or 'none'}.")
     return rows.done(SPLIT_SIZES.get((name, splitter, split)))
+
+
+def _part(data: Any, name: str) -> Any:
+    """What a ref or a sentence must have; DataError names it where it is not there."""
+    if not isinstance(data, dict) or name not in data:
+        raise DataError(f"it lacks {name!r}")
+    return data[name]
 
 
 def image_name(file_name: str) -> str:

@@ -1,7 +1,7 @@
 """Pictures and expressions through several methods, side by side.
 
-Every vision-language model runs once, whatever number of methods reads its candidates; the LLM runs once, batched, for
-all methods together, each with its own adapter.
+Every vision-language model runs once, whatever number of methods reads its candidates; the LLM is asked for all methods
+together, in batches by adapter.
 """
 
 import time
@@ -11,14 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from wrapper.candidates import IOU_THRESHOLD, Candidate, Selection, iou
+from wrapper.candidates import IOU_THRESHOLD, Selection, iou
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method
-from wrapper.pipeline import AUTO, ZERO_SHOT, Wrapper, collect, merge
+from wrapper.expressions import normalise
+from wrapper.pipeline import AUTO, ZERO_SHOT, Collected, Wrapper, collect, question
 from wrapper.presets import adapter_name
-from wrapper.selectors.base import FirstCandidate, Selector, Size
-from wrapper.selectors.llama import LlamaSelector, select_together
-from wrapper.subject import check_expression
+from wrapper.selectors.base import OwnAnswer, Question
 from wrapper.trace import trace
 
 EVERY = ("gd", "gdrec", "florence2", "gd+llm", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm")
@@ -35,14 +34,14 @@ class Compared:
 
 def methods_with(wrapper: Wrapper, texts: Sequence[str], adapter: str = AUTO) -> list[Method]:
     """Methods from their texts. Those with an LLM that name no adapter get this one: AUTO for that of their own proposers
-    where there is one, ZERO_SHOT for none, else a name in `wrapper.adapted`; ModelError where it is none."""
+    where there is one, ZERO_SHOT for none, else the name of one; ModelError where it is none."""
     methods = []
     for m in map(Method.parse, texts):
         name = adapter_name(m.proposers) if adapter == AUTO else adapter
-        if m.how == "llm" and m.adapter is None and name != ZERO_SHOT and (adapter != AUTO or name in wrapper.adapted):
+        if m.how == "llm" and m.adapter is None and name != ZERO_SHOT and (adapter != AUTO or name in wrapper.llm.adapters):
             m = replace(m, adapter=name)
         if m.adapter is not None:
-            wrapper.selector_for(m.proposers, m.adapter)
+            wrapper.adapter_for(m.proposers, m.adapter)
         methods.append(m)
     return methods
 
@@ -50,44 +49,32 @@ def methods_with(wrapper: Wrapper, texts: Sequence[str], adapter: str = AUTO) ->
 def compare(wrapper: Wrapper, images: Sequence[Image.Image], expressions: Sequence[str], methods: Sequence[Method]) -> list[list[Compared]]:
     """For each pair of picture (RGB) and expression, what each method answers.
 
-    An adapter is one in `wrapper.adapted`; a method with an LLM that names none is zero-shot. DataError for the oracle, which needs
+    An adapter is one of `wrapper.llm`; a method with an LLM that names none is zero-shot. DataError for the oracle, which needs
     the true boxes.
     """
     if any(m.how == "oracle" for m in methods):
         raise DataError("The best candidate is known only where the true box is; leave +oracle out, or use `wrapper evaluate`.")
-    texts, sizes = [check_expression(e) for e in expressions], [i.size for i in images]
+    texts = [normalise(e) for e in expressions]
     names = list(dict.fromkeys(p for m in methods for p in m.proposers))
     found = collect([wrapper.proposer(name) for name in names], images, texts)
+    asked = {m: [_question(wrapper, m, found, i, texts[i], image.size) for i, image in enumerate(images)] for m in methods}
+    began = time.perf_counter()
+    to_llm = [q for m in methods if m.how == "llm" for q in asked[m]]
+    answered = iter(wrapper.llm.select(to_llm))
+    ms = 1000 * (time.perf_counter() - began) / max(1, len(to_llm))
     chosen: dict[Method, list[Selection]] = {}
-    for group in _together(wrapper, methods):
-        lists = [merge(rows) for m in group for rows in zip(*(found.by_proposer[p] for p in m.proposers), strict=True)]
-        began = time.perf_counter()
-        selections = _select([s for s in group.values() for _ in texts], lists, texts * len(group), sizes * len(group))
-        ms = 1000 * (time.perf_counter() - began) / max(1, len(lists))
-        for i, (m, selector) in enumerate(group.items()):
-            timings = {p: found.timings_ms[p] for p in m.proposers} | ({} if m.how == "alone" else {selector.name: ms})
-            chosen[m] = [replace(s, timings_ms=timings) for s in selections[i * len(texts) : (i + 1) * len(texts)]]
+    for m in methods:
+        looks = {p: found.timings_ms[p] for p in m.proposers}
+        if m.how == "llm":
+            chosen[m] = [replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}) for _ in texts]
+        else:
+            chosen[m] = [replace(s, timings_ms=looks) for s in OwnAnswer(m.proposers[0]).select(asked[m])]
     return [[Compared(m, chosen[m][i]) for m in methods] for i in range(len(texts))]
 
 
-def _together(wrapper: Wrapper, methods: Sequence[Method]) -> list[dict[Method, Selector]]:
-    """Methods with their selectors, those that share an LLM together."""
-    groups: dict[int, dict[Method, Selector]] = {}
-    alone = FirstCandidate()
-    for m in methods:
-        selector = alone if m.how == "alone" else wrapper.selector_for(m.proposers, m.adapter or ZERO_SHOT)
-        shared = selector.llm if isinstance(selector, LlamaSelector) else selector
-        groups.setdefault(id(shared), {})[m] = selector
-    return list(groups.values())
-
-
-def _select(
-    selectors: Sequence[Selector], lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
-) -> list[Selection]:
-    llamas = [s for s in selectors if isinstance(s, LlamaSelector)]
-    if len(llamas) == len(selectors):
-        return select_together(llamas, lists, expressions, sizes)
-    return selectors[0].select(lists, expressions, sizes)
+def _question(wrapper: Wrapper, m: Method, found: Collected, i: int, text: str, size: tuple[int, int]) -> Question:
+    merged = wrapper.merge({p: found.by_proposer[p][i] for p in m.proposers})
+    return question(merged, text, size, m.adapter)
 
 
 def agreement(rows: Sequence[Compared]) -> list[list[float | None]]:

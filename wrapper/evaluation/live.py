@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
 from wrapper.candidates import IOU_THRESHOLD, Reason, Selection, iou
 from wrapper.datasets import Example
-from wrapper.errors import ImageError
+from wrapper.errors import at_the_cost_of_a_row
 from wrapper.evaluation.compare import Compared, compare
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
 from wrapper.pipeline import Wrapper
 
-NOTHING = Selection((), None, (), Reason.NO_CANDIDATES)
+NOTHING = Selection((), None, (), Reason.FAILED)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One example's answers by all methods, in the methods' order. failed: why its picture could not be used, in which case
-    all of them found nothing."""
+    """One example's answers by all methods, in the methods' order. failed: why it could not be answered, in which case all of
+    them found nothing."""
 
     example: Example
     compared: tuple[Compared, ...]
@@ -39,25 +40,34 @@ class Answer:
 
 
 def answers(wrapper: Wrapper, examples: Sequence[Example], methods: Sequence[Method], batch: int = 8) -> Iterator[list[Answer]]:
-    """Answers in batches. An example whose picture cannot be used counts as not found, and says why."""
-    nothing = tuple(Compared(m, NOTHING) for m in methods)
+    """Answers in batches. An example that cannot be used or answered counts as not found, and says why."""
     for start in range(0, len(examples), batch):
-        part = examples[start : start + batch]
-        pictures, failed = _opened(part)
-        good = [e for e in part if e.id in pictures]
+        yield _answered(wrapper, examples[start : start + batch], methods)
+
+
+def _answered(wrapper: Wrapper, examples: Sequence[Example], methods: Sequence[Method]) -> list[Answer]:
+    """One batch; where that cannot be answered as a whole, each example by itself."""
+    nothing = tuple(Compared(m, NOTHING) for m in methods)
+    pictures, failed = _pictures(examples)
+    good = [e for e in examples if e.id in pictures]
+    by_id: dict[str, tuple[Compared, ...]] = {}
+    trouble: list[str] = []
+    with at_the_cost_of_a_row(trouble.append):
         found = compare(wrapper, [pictures[e.id] for e in good], [e.expression for e in good], methods) if good else []
         by_id = {e.id: tuple(rows) for e, rows in zip(good, found, strict=True)}
-        yield [Answer(e, by_id.get(e.id, nothing), failed.get(e.id)) for e in part]
+    if trouble and len(examples) > 1:
+        return [answer for e in examples for answer in _answered(wrapper, [e], methods)]
+    failed |= {e.id: why for e in good for why in trouble}
+    return [Answer(e, by_id.get(e.id, nothing), failed.get(e.id)) for e in examples]
 
 
-def _opened(examples: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, str]]:
+def _pictures(examples: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, str]]:
     """Pictures by their examples' ids, and why the others cannot be used."""
-    pictures, failed = {}, {}
+    pictures: dict[str, Image.Image] = {}
+    failed: dict[str, str] = {}
     for e in examples:
-        try:
+        with at_the_cost_of_a_row(partial(failed.__setitem__, e.id)):
             pictures[e.id] = e.image.open()
-        except ImageError as error:
-            failed[e.id] = str(error)
     return pictures, failed
 
 

@@ -7,16 +7,14 @@ florence2,gdrec+llm:ensemble    over the candidates of two
 florence2,gdrec+oracle      the best candidate: what any selector could reach
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from wrapper.candidates import Box, Candidate, Reason, Selection, iou
-from wrapper.errors import DataError
+from wrapper.candidates import Box, Reason, Selection, iou
+from wrapper.errors import DataError, at_the_cost_of_a_row
 from wrapper.pipeline import PROPOSERS
-from wrapper.presets import Preset
-from wrapper.selectors.base import FirstCandidate, Selector, Size, without_asking
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.selectors.base import Question, Selector, without_asking
 
 
 @dataclass(frozen=True)
@@ -59,38 +57,32 @@ class Method:
 
 @dataclass(frozen=True)
 class Oracle:
-    """The candidate that overlaps most with the true box: no selector can do better. truths: one a list."""
+    """The candidate that overlaps most with the true box: no selector can do better. truths: one a question."""
 
     truths: Sequence[Box]
     name: str = "oracle"
 
-    def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
+    def select(self, questions: Sequence[Question]) -> list[Selection]:
         """The best of each list."""
-        out = []
-        for candidates, truth in zip(lists, self.truths, strict=True):
-            if len(candidates) < 2:
-                out.append(without_asking(candidates))
-                continue
-            best = max(range(len(candidates)), key=lambda i, c=candidates, t=truth: iou(c[i].box, t))  # type: ignore[misc]
-            out.append(Selection(tuple(candidates), best, (), Reason.BEST_CANDIDATE))
-        return out
+        return [self._best(q, truth) for q, truth in zip(questions, self.truths, strict=True)]
+
+    def _best(self, q: Question, truth: Box) -> Selection:
+        if len(q.candidates) < 2:
+            return without_asking(q.candidates)
+        best = max(range(len(q.candidates)), key=lambda i: iou(q.candidates[i].box, truth))
+        return Selection(q.candidates, best, (), Reason.BEST_CANDIDATE, left_out=q.left_out)
 
 
-def selectors(methods: Sequence[Method], preset: Preset, llm: LlamaSelector) -> Mapping[Method, Selector]:
-    """A selector for each method but the oracle; they share one LLM, and one adapter is loaded once."""
-    adapted: dict[str, LlamaSelector] = {}
-    out: dict[Method, Selector] = {}
-    for method in methods:
-        if method.how == "alone":
-            out[method] = FirstCandidate()
-        elif method.how == "llm" and method.adapter is None:
-            out[method] = llm
-        elif method.adapter is not None:
-            source = preset.adapters.get(method.adapter, method.adapter)
-            if source not in adapted:
-                adapted[source] = llm.with_adapter(source)
-            out[method] = adapted[source]
-    return out
+def each_by_itself(selector: Selector, questions: Sequence[Question]) -> tuple[list[Selection], list[str | None]]:
+    """All answers, and why where there is none: where they cannot be had together, each question is asked by itself, and one that
+    cannot be answered costs its own row."""
+    failed: list[str] = []
+    with at_the_cost_of_a_row(failed.append):
+        return selector.select(questions), [None] * len(questions)
+    if len(questions) == 1:
+        return [Selection((), None, (), Reason.FAILED)], [failed[0]]
+    both = [each_by_itself(selector, [q]) for q in questions]
+    return [s for found, _ in both for s in found], [why for _, whys in both for why in whys]
 
 
 def usual(adapters: Sequence[str]) -> list[Method]:

@@ -43,7 +43,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Share:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one expression. recalled: whether any candidate is right."""
+    """What became of one expression. recalled: whether any candidate is right; index and box: of the candidate picked."""
 
     id: str
     category: str | None
@@ -53,6 +53,7 @@ class Outcome:
     boxes: int
     reason: str
     index: int | None
+    box: Box | None
 
 
 def outcome(id: str, category: str | None, truth: Box, candidates: Sequence[Candidate], selection: Selection) -> Outcome:
@@ -67,6 +68,7 @@ def outcome(id: str, category: str | None, truth: Box, candidates: Sequence[Cand
         len(candidates),
         selection.reason.value,
         selection.index,
+        box,
     )
 
 

@@ -26,6 +26,7 @@ from wrapper.draw import annotate
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import Share, difference
 from wrapper.evaluation.runner import candidates_file, figures_of, hits, read_results, slug
+from wrapper.merging import Merging
 from wrapper.presets import adapter_name
 from wrapper.proposals import Proposed, read_candidates, write_whole
 
@@ -197,7 +198,7 @@ def wins_and_losses(record: Mapping[str, Any], results: Mapping[str, Any], folde
     for kind, outcomes in sets.items():
         for n, o in enumerate(by_turns(outcomes)[:SHOWN]):
             name = f"{kind}-{slug(record['data'])}-{n}.png"
-            _picture(examples[o["id"]], rows[o["id"]], Method.parse(both["method"]), o).save(folder / name)
+            _picture(examples[o["id"]], rows[o["id"]], Method.parse(both["method"]), Merging(results["merging"]), o).save(folder / name)
             parts.append(f"![{kind}: {rows[o['id']].expression}]({name})\n*{kind}, {o['category']}: {rows[o['id']].expression}*")
     return "\n\n".join(parts)
 
@@ -211,9 +212,12 @@ def by_turns(outcomes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [q[i] for i in range(longest) for _, q in sorted(queues.items()) if i < len(q)]
 
 
-def _picture(example: Example, row: Proposed, method: Method, o: Mapping[str, Any]) -> Image.Image:
-    candidates = tuple(row.merged(method.proposers))
-    return annotate(example.image.open(), Selection(candidates, o["index"], (), Reason(o["reason"])), truth=row.truth)
+def _picture(example: Example, row: Proposed, method: Method, merging: Merging, o: Mapping[str, Any]) -> Image.Image:
+    candidates = row.question(method.proposers, merging).candidates
+    pick = next((i for i, c in enumerate(candidates) if list(c.box) == o["box"]), None)
+    return annotate(
+        example.image.open(), Selection(candidates, pick, (), Reason.OWN_ANSWER if candidates else Reason.NO_CANDIDATES), row.truth
+    )
 
 
 def _value(entry: Mapping[str, Any]) -> float:

@@ -4,13 +4,14 @@
     python -m wrapper report results
 
 The folder: config.json with every setting, a candidates file for each data set (made once, shared by all methods, and
-gone on with after a cut), results.json with figures and outcomes, report.md and figures.
+gone on with after a cut), the answers of each method (likewise), results.json with figures and outcomes, report.md and figures.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,27 @@ import torch
 
 from wrapper import adapters, datasets
 from wrapper.candidates import IOU_THRESHOLD
+from wrapper.datasets import Skipped
 from wrapper.errors import DataError
-from wrapper.evaluation.methods import Method, Oracle, selectors
+from wrapper.evaluation.answers import Answered, Answers
+from wrapper.evaluation.methods import Method, Oracle, each_by_itself
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
-from wrapper.pipeline import load_proposers
+from wrapper.merging import Merging
+from wrapper.pipeline import load_llm, load_proposers
 from wrapper.presets import Preset
-from wrapper.proposals import Proposals, Settings, Share, finish, propose, read_candidates, revision, write_whole
+from wrapper.proposals import Proposals, Proposed, Settings, fingerprint, read_candidates, revision, write_whole
 from wrapper.proposers.base import Proposer
-from wrapper.selectors.base import Selector
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.proposing import Worker, finish, propose
+from wrapper.selectors.base import OwnAnswer, Selector
+from wrapper.selectors.llama import Llm
 
 RESULTS = "results.json"
+AT_ONCE = 64
+"""Questions asked between two writings of answers."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Evaluation:
     """What is to be evaluated. data: names as `datasets.read` takes them; images: their folder of pictures."""
 
     preset_name: str
@@ -44,34 +51,37 @@ class Plan:
     batch: int = 16
 
 
-def evaluate(plan: Plan) -> dict[str, Any]:
+def evaluate(plan: Evaluation) -> dict[str, Any]:
     """Run all methods on all data sets; gives what results.json holds."""
     if not plan.methods or not plan.data:
         raise DataError("There is nothing to evaluate. Name at least one method and one data set.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = list(dict.fromkeys(p for m in plan.methods for p in m.proposers))
-    proposers = load_proposers(plan.preset, names, device, plan.preset.dtype(device))
+    proposers = load_proposers(plan.preset, names, device)
     settings = Settings.of(plan.preset_name, plan.preset, proposers)
-    dtype = torch.bfloat16 if plan.preset.four_bit else plan.preset.dtype(device)
-    llm = LlamaSelector.load(plan.preset.llama, None, device, dtype, plan.preset.four_bit)
-    chosen = selectors(plan.methods, plan.preset, llm)
+    used = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)
+    sources = {name: plan.preset.adapters.get(name, name) for name in used}
+    llm = load_llm(replace(plan.preset, adapters=sources), device)
     plan.out.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "preset": plan.preset_name,
         "models": dict(settings.models) | {"llama": revision(plan.preset.llama)},
         "options": dict(settings.options),
-        "adapters": _adapters(plan),
+        "merging": plan.preset.merging.value,
+        "adapters": _adapters(sources),
         "iou_threshold": IOU_THRESHOLD,
         "images": None if plan.images is None else str(plan.images),
         "data": [],
     }
     for name in plan.data:
-        record["data"].append(_one(name, plan, settings, proposers, chosen))
+        record["data"].append(_one(name, plan, settings, proposers, llm, sources))
     write_whole(plan.out / RESULTS, json.dumps(record, indent=1) + "\n")
     return record
 
 
-def _one(name: str, plan: Plan, settings: Settings, proposers: Mapping[str, Proposer], chosen: Mapping[Method, Selector]) -> dict[str, Any]:
+def _one(
+    name: str, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer], llm: Llm, sources: Mapping[str, str]
+) -> dict[str, Any]:
     data = datasets.read(name, plan.images)
     print(f"{data.name}: {len(data.examples):,} examples")
     for note in data.notes:
@@ -80,12 +90,19 @@ def _one(name: str, plan: Plan, settings: Settings, proposers: Mapping[str, Prop
         print(datasets.summary(data.skipped))
     found = _candidates(name, data, plan, settings, proposers)
     if found.failed:
-        print(datasets.summary(found.failed, "picture cannot be used, so counted as wrong:"))
+        print(datasets.summary(found.failed, "no candidates, so counted as wrong:"))
     methods = []
     for method in plan.methods:
-        selector = chosen.get(method) or Oracle([row.truth for row in found.rows])
-        outcomes, ms = judge(found, method, selector)
-        figures = Figures.of(outcomes, {p: found.ms[p] for p in method.proposers} | ({selector.name: ms} if method.how == "llm" else {}))
+        depends_on = {
+            "method": str(method), "merging": plan.preset.merging.value, "candidates": fingerprint(candidates_file(plan.out, name)),
+            "llm": revision(plan.preset.llama) if method.how == "llm" else None,
+            "adapter": revision(sources[method.adapter]) if method.adapter else None,
+        }  # fmt: skip
+        with Answers(answers_file(plan.out, name, method), depends_on) as answers:
+            outcomes, ms, failed = judge(found, method, plan.preset.merging, llm, answers)
+        if failed:
+            print(datasets.summary(failed, f"{method.label()}: not answered, so counted as wrong:"))
+        figures = Figures.of(outcomes, {p: found.ms[p] for p in method.proposers} | ({llm.name: ms} if method.how == "llm" else {}))
         print(f"  {method.label()}: P@1 {figures.p_at_1.text()}", flush=True)
         methods.append(
             {"method": str(method), "label": method.label(), "figures": figures.plain(), "outcomes": [asdict(o) for o in outcomes]}
@@ -93,11 +110,11 @@ def _one(name: str, plan: Plan, settings: Settings, proposers: Mapping[str, Prop
     return {"data": name, "name": data.name, "fingerprint": data.fingerprint(), "skipped": len(data.skipped), "methods": methods}
 
 
-def _candidates(name: str, data: datasets.Dataset, plan: Plan, settings: Settings, proposers: Mapping[str, Proposer]) -> Proposals:
+def _candidates(name: str, data: datasets.Dataset, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer]) -> Proposals:
     """The candidates of a data set, from the folder where they are there."""
     file = candidates_file(plan.out, name)
     if not file.exists():
-        propose(data, settings, proposers, file, Share(), plan.batch)
+        propose(data, settings, proposers, file, Worker(), plan.batch)
         finish(data, settings, file)
     found = read_candidates(file, settings)
     if found.data["fingerprint"] != data.fingerprint():
@@ -105,20 +122,35 @@ def _candidates(name: str, data: datasets.Dataset, plan: Plan, settings: Setting
     return found
 
 
-def judge(found: Proposals, method: Method, selector: Selector) -> tuple[list[Outcome], float]:
-    """What becomes of every row, and the mean milliseconds of selecting."""
-    lists = [row.merged(method.proposers) for row in found.rows]
-    began = time.perf_counter()
-    selections = selector.select(lists, [row.expression for row in found.rows], [row.size for row in found.rows])
-    ms = 1000 * (time.perf_counter() - began) / max(1, len(lists))
-    rows = zip(found.rows, lists, selections, strict=True)
-    return [outcome(row.id, row.category, row.truth, candidates, s) for row, candidates, s in rows], round(ms, 2)
+def judge(found: Proposals, method: Method, merging: Merging, llm: Llm, answers: Answers) -> tuple[list[Outcome], float, list[Skipped]]:
+    """What becomes of every row, the mean milliseconds of selecting, and the rows that could not be answered.
+
+    Answers that an earlier run has left in `answers` are taken from there.
+    """
+    failed: list[Skipped] = []
+    todo = [row for row in found.rows if row.id not in answers.done]
+    for start in range(0, len(todo), AT_ONCE):
+        rows = todo[start : start + AT_ONCE]
+        questions = [row.question(method.proposers, merging, method.adapter) for row in rows]
+        began = time.perf_counter()
+        selections, whys = each_by_itself(_selector(method, llm, rows), questions)
+        ms = 1000 * (time.perf_counter() - began) / len(rows)
+        for row, q, s, why in zip(rows, questions, selections, whys, strict=True):
+            answers.add(Answered(outcome(row.id, row.category, row.truth, q.candidates, s), ms, why))
+    done = [answers.done[row.id] for row in found.rows]
+    failed = [Skipped(a.outcome.id, a.failed) for a in done if a.failed is not None]
+    return [a.outcome for a in done], round(sum(a.ms for a in done) / max(1, len(done)), 2), failed
 
 
-def _adapters(plan: Plan) -> dict[str, Any]:
+def _selector(method: Method, llm: Llm, rows: Sequence[Proposed]) -> Selector:
+    if method.how == "oracle":
+        return Oracle([row.truth for row in rows])
+    return llm if method.how == "llm" else OwnAnswer(method.proposers[0])
+
+
+def _adapters(sources: Mapping[str, str]) -> dict[str, Any]:
     """For each adapter in use, what its own config.json says, without the losses."""
-    names = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)
-    found = {name: adapters.record(plan.preset.adapters.get(name, name)) for name in names}
+    found = {name: adapters.record(source) for name, source in sources.items()}
     return {name: {k: v for k, v in data.items() if k != "losses"} for name, data in found.items() if data}
 
 
@@ -130,6 +162,11 @@ def slug(data: str) -> str:
 def candidates_file(folder: Path, data: str) -> Path:
     """Where the candidates of a data set lie in a folder of results."""
     return folder / f"candidates-{slug(data)}.jsonl"
+
+
+def answers_file(folder: Path, data: str, method: Method) -> Path:
+    """Where a method's answers about a data set lie in a folder of results."""
+    return folder / "answers" / f"{slug(data)}-{hashlib.sha256(str(method).encode()).hexdigest()[:12]}.jsonl"
 
 
 def read_results(folder: Path) -> dict[str, Any]:

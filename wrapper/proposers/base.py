@@ -1,6 +1,7 @@
 """What every proposer is: one method, a batch in, lists of candidates out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from PIL import Image
@@ -21,16 +22,23 @@ class Proposer(Protocol):
         ...
 
 
-def distinct(candidates: Sequence[Candidate], same_box: float) -> list[Candidate]:
-    """The candidates without those that repeat an earlier one: same label, IoU above `same_box`.
+MOST_PROPOSED = 100
+"""Candidates that a proposer gives at most; a prompt takes fewer (`wrapper.merging`)."""
+
+
+def listed(candidates: Sequence[Candidate], same_box: float) -> list[Candidate]:
+    """A proposer's own list, each candidate with its place in it: without those that repeat an earlier one (same label, IoU above
+    `same_box`), and cut where it is very long.
 
     Detectors often find one object several times; a list for an LLM is short, and a repeated box says nothing new.
     1.0 keeps every candidate, as the paper does.
     """
     kept: list[Candidate] = []
     for candidate in candidates:
+        if len(kept) == MOST_PROPOSED:
+            break
         if not any(k.label == candidate.label and iou(k.box, candidate.box) > same_box for k in kept):
-            kept.append(candidate)
+            kept.append(replace(candidate, rank=len(kept)))
     return kept
 
 

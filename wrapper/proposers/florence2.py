@@ -15,12 +15,21 @@ from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from transformers.modeling_outputs import BaseModelOutput
 
 from wrapper.candidates import Candidate, iou
-from wrapper.proposers.base import clipped, distinct, once
+from wrapper.control_tokens import spell_out
+from wrapper.proposers.base import clipped, listed, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.proposers.tasks import PAPER_TASKS, TASKS_WITHOUT_TEXT
 
 NAME = "florence2"
 LOCATION = "loc_"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A task, such as "<OD>", and the text that it is about; none where the task reads the picture alone."""
+
+    task: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,32 +48,31 @@ class Florence2:
     tasks: tuple[str, ...] = PAPER_TASKS
     beams: int = 3
     max_new_tokens: int = 1024
-    max_candidates: int = 20
     same_box: float = 1.0
     name: str = NAME
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def load(cls, source: str, device: torch.device, dtype: torch.dtype, **options: Any) -> "Florence2":
-        """Load model and processor from a Hub id or a folder."""
-        check_kind("Florence-2", source, "florence2")
+    def load(cls, source: str, device: torch.device, dtype: torch.dtype, revision: str | None = None, **options: Any) -> "Florence2":
+        """Load model and processor from a Hub id, at a commit where one is given, or from a folder."""
+        check_kind("Florence-2", source, ["florence2"], revision)
         model: Any = load_pretrained(
-            "Florence-2", source, Florence2ForConditionalGeneration.from_pretrained, dtype=dtype, use_safetensors=True
+            "Florence-2", source, Florence2ForConditionalGeneration.from_pretrained, dtype=dtype, use_safetensors=True, revision=revision
         )
-        processor = load_pretrained("Florence-2", source, Florence2Processor.from_pretrained, backend="pil")
+        processor = load_pretrained("Florence-2", source, Florence2Processor.from_pretrained, backend="pil", revision=revision)
         return cls(model.to(device).eval(), processor, **options)
 
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
         """Boxes of every task prompt, in the order of `tasks`, without scores (the model gives none)."""
-        found = self.answer(images, [[task + ("" if task in TASKS_WITHOUT_TEXT else e) for task in self.tasks] for e in expressions])
+        found = self.answer(images, [[Prompt(task, "" if task in TASKS_WITHOUT_TEXT else e) for task in self.tasks] for e in expressions])
         return [self._candidates(image, answers) for image, answers in zip(images, found, strict=True)]
 
     @torch.inference_mode()
-    def answer(self, images: Sequence[Image.Image], prompts: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
+    def answer(self, images: Sequence[Image.Image], prompts: Sequence[Sequence[Prompt]]) -> list[list[dict[str, Any]]]:
         """What the model writes for several prompts about each picture, parsed; each picture is encoded once.
 
         images: one that stands there several times (the same object) is encoded once as well. prompts: for each
-        picture, the same number of texts that begin with a task token.
+        picture, the same number.
         """
         if not images:
             return []
@@ -91,7 +99,7 @@ class Florence2:
     def _longest(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings) - 2
 
-    def _tokens(self, prompts: list[str]) -> Any:
+    def _tokens(self, prompts: list[Prompt]) -> Any:
         """Token ids of prompts with the image's place-holders in front, as the processor builds them.
 
         One thread at a time: a tokenizer keeps the padding of a call as its own until the next.
@@ -99,13 +107,19 @@ class Florence2:
         with self._lock:
             return self._padded(prompts)
 
-    def _padded(self, prompts: list[str]) -> Any:
+    def _padded(self, prompts: list[Prompt]) -> Any:
         tokenizer = self.processor.tokenizer
         head = self.processor.image_token * self.processor.num_image_tokens + tokenizer.bos_token
         limit = self._longest() - self.processor.num_image_tokens - 2
-        spoken = self.processor._construct_prompts(prompts)
-        texts = [head + self._cut(s, limit) + tokenizer.eos_token for s in spoken]
+        texts = [head + self._cut(self._spoken(p), limit) + tokenizer.eos_token for p in prompts]
         return tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+
+    def _spoken(self, prompt: Prompt) -> str:
+        """A prompt in the words that the model was trained on; nothing in its text is a control token."""
+        if prompt.task in self.processor.task_prompts_without_inputs:
+            return str(self.processor.task_prompts_without_inputs[prompt.task])
+        wording: str = self.processor.task_prompts_with_input[prompt.task]
+        return wording.format(input=spell_out(prompt.text, self.processor.tokenizer))
 
     def _cut(self, text: str, limit: int) -> str:
         """The text's beginning of at most `limit` tokens, whole characters; a script may need several tokens a character."""
@@ -113,9 +127,8 @@ class Florence2:
         offsets = encoded["offset_mapping"]
         return text if len(offsets) <= limit else text[: offsets[limit][0]]
 
-    def _parse(self, prompt: str, text: str, size: tuple[int, int]) -> dict[str, Any]:
-        task = prompt[: prompt.index(">") + 1]
-        parsed: dict[str, Any] = self.processor.post_process_generation(text, task=task, image_size=size)[task]
+    def _parse(self, prompt: Prompt, text: str, size: tuple[int, int]) -> dict[str, Any]:
+        parsed: dict[str, Any] = self.processor.post_process_generation(text, task=prompt.task, image_size=size)[prompt.task]
         return {"boxes": parsed["bboxes"], "labels": parsed.get("bboxes_labels", parsed.get("labels", []))}
 
     def _candidates(self, image: Image.Image, answers: list[dict[str, Any]]) -> list[Candidate]:
@@ -131,7 +144,7 @@ class Florence2:
                         out[i] = replace(out[i], label=label)
                 if not again:
                     out.append(Candidate(box, label, None, self.name))
-        return distinct(out, self.same_box)[: self.max_candidates]
+        return listed(out, self.same_box)
 
 
 def _same_noun(caption: str, label: str) -> bool:

@@ -2,7 +2,8 @@
 
 Liu et al. 2024. GD scores a box by its best token of the whole expression. GDrec takes the expression's noun groups
 and scores a box for a group by its worst token of that group; the subject's best box comes first (METHOD: Grounding
-DINO). Loads any checkpoint of transformers' native class, such as IDEA-Research/grounding-dino-tiny.
+DINO). Loads any checkpoint of transformers' native classes: Grounding DINO, such as IDEA-Research/grounding-dino-tiny, and
+MM-Grounding-DINO and LLMDet, whose forward is the same.
 """
 
 import threading
@@ -14,22 +15,29 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
+from transformers import AutoModelForZeroShotObjectDetection, GroundingDinoProcessor
 
 from wrapper.candidates import Candidate
-from wrapper.proposers.base import clipped, distinct, once
+from wrapper.control_tokens import spell_out
+from wrapper.proposers.base import clipped, listed, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.subject import NounGroup, parse
+
+KINDS = ("grounding-dino", "mm-grounding-dino")
+"""As checkpoints call themselves; LLMDet's are of the second."""
+PARTS = str.maketrans(".?", ",,")
+"""The model takes a full stop or a question mark for the end of one of several texts (LIBRARY_FACTS: Grounding DINO's text mask)."""
 
 
 @dataclass(frozen=True)
 class Detection:
     """What the model says about one picture and text.
 
-    probabilities: (queries, tokens) of the text's tokens; boxes: (queries, 4) xyxy in pixels; offsets: the characters
-    that each token covers, (0, 0) for special tokens and the closing full stop.
+    text: what it was asked, without the closing full stop. probabilities: (queries, tokens) of the text's tokens; boxes:
+    (queries, 4) xyxy in pixels; offsets: the characters that each token covers, (0, 0) for special tokens and the closing full stop.
     """
 
+    text: str
     probabilities: Tensor
     boxes: Tensor
     offsets: tuple[tuple[int, int], ...]
@@ -80,13 +88,17 @@ class Detector:
     _last: list[tuple[Sequence[Image.Image], Sequence[str], list[Detection]]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def load(cls, source: str, device: torch.device, dtype: torch.dtype) -> "Detector":
-        """Load model and processor from a Hub id or a folder."""
-        check_kind("Grounding DINO", source, "grounding-dino")
+    def load(cls, source: str, device: torch.device, revision: str | None = None) -> "Detector":
+        """Load model and processor from a Hub id, at a commit where one is given, or from a folder.
+
+        In 32 bits on any device: bfloat16 moves the boxes' edges by 1.4 pixels in the median.
+        """
+        check_kind("Grounding DINO", source, KINDS, revision)
         model: Any = load_pretrained(
-            "Grounding DINO", source, GroundingDinoForObjectDetection.from_pretrained, dtype=dtype, use_safetensors=True
-        )
-        processor = load_pretrained("Grounding DINO", source, GroundingDinoProcessor.from_pretrained, backend="pil")
+            "Grounding DINO", source, AutoModelForZeroShotObjectDetection.from_pretrained, dtype=torch.float32, use_safetensors=True,
+            revision=revision,
+        )  # fmt: skip
+        processor = load_pretrained("Grounding DINO", source, GroundingDinoProcessor.from_pretrained, backend="pil", revision=revision)
         model.model.backbone = SharedBackbone(model.model.backbone)
         return cls(model.to(device).eval(), processor)
 
@@ -106,7 +118,7 @@ class Detector:
 
     @torch.inference_mode()
     def _detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
-        texts = [e.rstrip(" .?!") + "." for e in expressions]
+        texts = [asked(e, self.processor.tokenizer) + "." for e in expressions]
         limit = self.model.config.max_text_len
         encoded = self.processor.tokenizer(
             texts, padding=True, truncation=True, max_length=limit, return_offsets_mapping=True, return_tensors="pt"
@@ -123,54 +135,63 @@ class Detector:
         probabilities = out.logits[..., :length].float().sigmoid().cpu()
         boxes = out.pred_boxes.float().cpu()
         return [
-            self._detection(probabilities[i], boxes[i], image.size, expression, encoded["offset_mapping"][i].tolist())
-            for i, (image, expression) in enumerate(zip(images, expressions, strict=True))
+            self._detection(probabilities[i], boxes[i], image.size, text[:-1], encoded["offset_mapping"][i].tolist())
+            for i, (image, text) in enumerate(zip(images, texts, strict=True))
         ]
 
     def _detection(self, probabilities: Tensor, boxes: Tensor, size: tuple[int, int], text: str, offsets: Any) -> Detection:
         center, half = boxes[:, :2], boxes[:, 2:] / 2
         corners = torch.cat([center - half, center + half], 1) * torch.tensor([*size, *size])
         inside = tuple((s, e) if e <= len(text) else (0, 0) for s, e in offsets)
-        return Detection(probabilities, corners, inside)
+        return Detection(text, probabilities, corners, inside)
+
+
+def asked(expression: str, tokenizer: Any) -> str:
+    """An expression as the model is asked about it: one text, in which nothing is a control token."""
+    return spell_out(expression.translate(PARTS), tokenizer).strip(" ,")
 
 
 @dataclass(frozen=True)
 class GroundingDino:
-    """GD: boxes whose best token is above `threshold`, best first, labelled with the tokens above it."""
+    """GD: boxes whose best token is above `threshold`, best first, labelled with the noun group of that token."""
 
     detector: Detector
     threshold: float = 0.15
-    max_candidates: int = 20
     same_box: float = 1.0
     name: str = "gd"
 
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
         """Candidates by falling score."""
         found = self.detector.detect(images, expressions)
-        return [self._candidates(d, i.size, e) for d, i, e in zip(found, images, expressions, strict=True)]
+        return [self._candidates(d, i.size) for d, i in zip(found, images, strict=True)]
 
-    def _candidates(self, found: Detection, size: tuple[int, int], expression: str) -> list[Candidate]:
-        tokens = found.tokens_of(0, len(expression))
+    def _candidates(self, found: Detection, size: tuple[int, int]) -> list[Candidate]:
+        tokens = found.tokens_of(0, len(found.text))
         if not tokens:
             return []
+        groups = parse(found.text).groups
         scores = found.probabilities[:, tokens].max(1).values
         out = []
         for query in scores.argsort(descending=True).tolist():
             box = clipped(found.boxes[query].tolist(), size)
             if scores[query] <= self.threshold or box is None:
                 continue
-            spans = [found.offsets[t] for t in tokens if found.probabilities[query, t] > self.threshold]
-            out.append(Candidate(box, _label(expression, spans), float(scores[query]), self.name))
-        return distinct(out, self.same_box)[: self.max_candidates]
+            best = tokens[int(found.probabilities[query, tokens].argmax())]
+            out.append(Candidate(box, words_at(found.text, found.offsets[best], groups), float(scores[query]), self.name))
+        return listed(out, self.same_box)
 
 
-def _label(expression: str, spans: list[tuple[int, int]]) -> str:
-    """The words that some spans cover, pieces of one word joined."""
-    text, last = "", None
-    for start, end in spans:
-        text += ("" if start == last or not text else " ") + expression[start:end]
-        last = end
-    return text
+def words_at(text: str, span: tuple[int, int], groups: Sequence[NounGroup]) -> str:
+    """What a token stands for: the noun group that it is in, else the whole word that it is a piece of."""
+    start, end = span
+    for group in groups:
+        if group.start <= start and end <= group.end:
+            return group.text
+    while start > 0 and not text[start - 1].isspace():
+        start -= 1
+    while end < len(text) and not text[end].isspace():
+        end += 1
+    return text[start:end].strip(" ,;:!") or text[start:end]
 
 
 @dataclass(frozen=True)
@@ -180,18 +201,17 @@ class GroundingDinoRec:
     detector: Detector
     subject_threshold: float = 0.15
     group_threshold: float = 0.2
-    max_candidates: int = 20
     same_box: float = 1.0
     name: str = "gdrec"
 
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
         """The subject's best box first, then the groups' in the order they stand, the subject's group first."""
         found = self.detector.detect(images, expressions)
-        return [self._candidates(d, i.size, e) for d, i, e in zip(found, images, expressions, strict=True)]
+        return [self._candidates(d, i.size) for d, i in zip(found, images, strict=True)]
 
-    def _candidates(self, found: Detection, size: tuple[int, int], expression: str) -> list[Candidate]:
-        parsed = parse(expression)
-        groups = list(parsed.groups) or [NounGroup(0, len(expression), expression)]
+    def _candidates(self, found: Detection, size: tuple[int, int]) -> list[Candidate]:
+        parsed = parse(found.text)
+        groups = list(parsed.groups) or [NounGroup(0, len(found.text), found.text)]
         subject = groups.pop(parsed.subject or 0)
         best: dict[int, Candidate] = {}
         for group, threshold in [(subject, self.subject_threshold), *((g, self.group_threshold) for g in groups)]:
@@ -201,7 +221,7 @@ class GroundingDinoRec:
                     break
                 if box is not None and query not in best:
                     best[query] = Candidate(box, group.text, score, self.name)
-        return distinct(list(best.values()), self.same_box)[: self.max_candidates]
+        return listed(list(best.values()), self.same_box)
 
     def _scored(self, found: Detection, group: NounGroup) -> list[tuple[int, float]]:
         """Queries by falling score for a group: the least probable of the group's tokens."""

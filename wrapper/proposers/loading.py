@@ -1,6 +1,6 @@
 """Loading a checkpoint from a folder or the Hub, with errors that say what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,11 +32,11 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
         raise ModelError(f"{what} in {source} was made for a model of another size. Choose one that was made for this model.") from error
 
 
-def check_kind(what: str, source: str, model_type: str) -> None:
-    """Refuse a checkpoint whose config says that it is another model."""
-    config = load_pretrained(what, source, AutoConfig.from_pretrained)
-    if config.model_type != model_type:
-        raise ModelError(f"{source} is a {config.model_type} checkpoint, not {what}. Choose one of type {model_type}.")
+def check_kind(what: str, source: str, kinds: Sequence[str], revision: str | None = None) -> None:
+    """Refuse a checkpoint whose config says that it is another model. kinds: the `model_type` of those that fit."""
+    config = load_pretrained(what, source, AutoConfig.from_pretrained, revision=revision)
+    if config.model_type not in kinds:
+        raise ModelError(f"{source} is a {config.model_type} checkpoint, not {what}. Choose one of type {' or '.join(kinds)}.")
 
 
 def _way_out(what: str, source: str) -> str:

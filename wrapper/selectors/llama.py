@@ -1,4 +1,4 @@
-"""A local causal LLM as the selector: Llama 3 (or another chat model), with or without a LoRA adapter.
+"""A local causal LLM as the selector: Llama 3 (or another chat model), with any number of LoRA adapters.
 
 The answer is scored, not parsed: the probability of each candidate's index, all its tokens and the end of the turn
 included, given the prompt. All candidates of a batch of prompts are scored in one forward pass: the answers stand side
@@ -6,58 +6,184 @@ by side behind the prompt, and a mask lets each see the prompt and itself only.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils.hub import cached_file
 
 from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.control_tokens import spell_out
 from wrapper.errors import ModelError
+from wrapper.merging import shortened
 from wrapper.prompt import FILE_NAME, PromptTemplate, render
 from wrapper.proposers.loading import load_pretrained
-from wrapper.selectors.base import Size, without_asking
+from wrapper.selectors.base import Question, without_asking
+from wrapper.selectors.experts import has_experts, quantise_experts
+from wrapper.selectors.lora import attach
+
+LEAST = 2
+"""Candidates that a prompt has at least (METHOD: Pipeline)."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter in memory. key: its name inside PEFT; template: the wording it reads."""
+
+    key: str
+    template: PromptTemplate
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question as the LLM reads it. kept: places of the candidates that stand in it, in the question's list."""
+
+    text: str
+    ids: list[int]
+    kept: list[int]
+    template: PromptTemplate
 
 
 class Llm:
-    """A causal LLM in memory with any number of LoRA adapters, of which one or none is in use at a time.
+    """A loaded LLM; it answers questions, each with one of its adapters or none.
 
-    Selectors share it; a lock keeps one thread's adapter from being another's.
+    template: the wording that the LLM reads without an adapter. max_tokens: of a prompt and its answer together (the paper:
+    1,024); candidates are left out of a longer one. batch: prompts in one forward pass. Threads may share it.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self._adapters: list[str] = []
+    name = "llama"
+
+    def __init__(self, model: Any, tokenizer: Any, template: PromptTemplate | None = None, max_tokens: int = 1024, batch: int = 8) -> None:
+        self.model, self.tokenizer, self.template = model, tokenizer, template or PromptTemplate()
+        self.max_tokens, self.batch = max_tokens, batch
+        self._adapters: dict[str, Adapter] = {}
+        self._answers: dict[tuple[PromptTemplate, int], list[int]] = {}
         self._lock = threading.Lock()
 
-    def add_adapter(self, source: str) -> str:
-        """Load an adapter beside the others; gives the name under which it can be used.
+    @classmethod
+    def load(
+        cls, source: str, device: torch.device, dtype: torch.dtype, four_bit: bool = False, revision: str | None = None, **options: Any
+    ) -> "Llm":
+        """Load model, tokenizer and prompt template from a Hub id or a folder.
 
-        Its file is read on the CPU and its weights go where the model's are: a Space with ZeroGPU has no CUDA yet.
+        four_bit: quantise the model to NF4 with double quantisation (Dettmers et al. 2023), as the paper does. options: as of
+        the class.
         """
-        name = f"adapter{len(self._adapters)}"
+        tokenizer: Any = load_pretrained("The LLM's tokenizer", source, AutoTokenizer.from_pretrained, revision=revision)
+        if not tokenizer.chat_template:
+            raise ModelError(f"{source} has no chat template. Choose an instruction-tuned model.")
+        kwargs: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "revision": revision}
+        if four_bit:
+            kwargs["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+            )
+            config = load_pretrained("The LLM", source, AutoConfig.from_pretrained, revision=revision)
+            kwargs["device_map"] = {"": "cpu" if has_experts(config) else device}  # those come to a GPU when they are quantised
+        model: Any = load_pretrained("The LLM", source, AutoModelForCausalLM.from_pretrained, **kwargs)
+        if four_bit:
+            quantise_experts(model, device)
+        return cls(model.to(device).eval(), tokenizer, template_of(source), **options)
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapters by name."""
+        return MappingProxyType(self._adapters)
+
+    def add_adapter(self, name: str, source: str) -> None:
+        """Load a LoRA adapter (folder or Hub id) beside the others, with the prompt template that lies beside it.
+
+        ModelError where it does not fit; then nothing has changed. Its file is read on the CPU and its weights go where the
+        model's are: a Space with ZeroGPU has no CUDA yet.
+        """
+        key = f"adapter{len(self._adapters)}"
         with self._lock:
-            if self._adapters:
-                load = self.model.load_adapter
+            self.model = attach(self.model, source, key)
+            self._adapters[name] = Adapter(key, template_of(source) or self.template)
+
+    def template_for(self, adapter: str | None) -> PromptTemplate:
+        """The wording that is read with an adapter; ModelError where there is none of that name."""
+        if adapter is None:
+            return self.template
+        if adapter not in self._adapters:
+            raise ModelError(
+                f"There is no adapter {adapter!r} here. Choose from {', '.join(self._adapters) or 'none, for none is loaded'}."
+            )
+        return self._adapters[adapter].template
+
+    def select(self, questions: Sequence[Question]) -> list[Selection]:
+        """The most probable candidate of each question. The LLM is not asked about lists of none or one."""
+        done: dict[int, Selection] = {}
+        prompts: dict[int, Prompt] = {}
+        for i, q in enumerate(questions):
+            if len(q.candidates) < LEAST:
+                done[i] = without_asking(q.candidates)
+                continue
+            prompt = self.prompt(q)
+            if self._length(prompt) > self.max_tokens:
+                done[i] = Selection(q.candidates, _own_answer(q.candidates), (), Reason.FALLBACK_TOO_LONG, prompt.text, left_out=q.left_out)
             else:
-                load = partial(PeftModel.from_pretrained, self.model)
-            loaded = load_pretrained("The adapter", source, load, adapter_name=name, torch_device="cpu")
-            if not self._adapters:
-                self.model = loaded
-            self._adapters.append(name)
-            self.model.eval()
-        return name
+                prompts[i] = prompt
+        # Prompts of like length waste little padding; PEFT's batches of mixed adapters refuse DoRA and leave hooks behind when they fail
+        order = sorted(prompts, key=lambda i: (questions[i].adapter or "", len(prompts[i].ids)))
+        for adapter, group in groupby(order, key=lambda i: questions[i].adapter):
+            same = list(group)
+            for start in range(0, len(same), self.batch):
+                part = same[start : start + self.batch]
+                for i, logs in zip(part, self.score([prompts[i] for i in part], adapter), strict=True):
+                    done[i] = _chosen(questions[i], prompts[i], logs)
+        return [done[i] for i in range(len(questions))]
+
+    def prompt(self, q: Question) -> Prompt:
+        """A question as text and token ids. Candidates are left out, the least important first, until it is short enough."""
+        template, most = self.template_for(q.adapter), len(q.candidates)
+        while True:
+            places = [q.candidates.index(c) for c in shortened(q.candidates, most)]
+            text = self.text(tuple(q.candidates[i] for i in places), q, template)
+            found = Prompt(text, self.encode(text, template), places, template)
+            if most <= LEAST or self._length(found) <= self.max_tokens:
+                return found
+            most -= 1
+
+    def text(self, candidates: Sequence[Candidate], q: Question, template: PromptTemplate) -> str:
+        """What the LLM reads of a list; nothing in it is a control token."""
+        return spell_out(render(candidates, q.expression, template, q.size), self.tokenizer)
+
+    def _length(self, prompt: Prompt) -> int:
+        return len(prompt.ids) + max(len(self.answer(i, prompt.template)) for i in range(len(prompt.kept)))
+
+    def encode(self, prompt: str, template: PromptTemplate | None = None) -> list[int]:
+        """Token ids of a prompt, up to where the answer begins."""
+        return self._tokens(messages(prompt, template or self.template), template, add_generation_prompt=True)
+
+    def answer(self, index: int, template: PromptTemplate | None = None) -> list[int]:
+        """Token ids of an index as an answer, the end of the turn included."""
+        template = template or self.template
+        if (template, index) not in self._answers:
+            before = self.encode("x", template)
+            whole = self._tokens([*messages("x", template), {"role": "assistant", "content": str(index)}], template)
+            if whole[: len(before)] != before:
+                raise ModelError("This model's chat template changes the question when it is answered. Choose another model.")
+            tail = whole[len(before) :]
+            end = tail.index(self.tokenizer.eos_token_id) + 1 if self.tokenizer.eos_token_id in tail else len(tail)
+            self._answers[template, index] = tail[:end]
+        return self._answers[template, index]
+
+    def _tokens(self, chat: list[dict[str, str]], template: PromptTemplate | None, **options: Any) -> list[int]:
+        date = (template or self.template).date
+        ids: list[int] = self.tokenizer.apply_chat_template(chat, return_dict=False, date_string=date, **options)
+        return ids
 
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[Any]:
-        """The model with an adapter at work, or exactly as it was without any."""
+        """The model with an adapter at work, or exactly as it was without any. Whatever happens inside, the next use is not
+        touched by it."""
         with self._lock:
             if not self._adapters:
                 yield self.model
@@ -65,152 +191,74 @@ class Llm:
                 with self.model.disable_adapter():
                     yield self.model
             else:
-                self.model.set_adapter(adapter)
+                self.model.set_adapter(self._adapters[adapter].key)
                 yield self.model
 
-    def run(self, adapters: Sequence[str | None], **inputs: Any) -> Any:
-        """One forward pass over a batch whose rows use an adapter each, or none (PEFT's mixed batches)."""
-        if len(set(adapters)) == 1:
-            with self.using(adapters[0]) as model:
-                return model(**inputs)
-        with self._lock:
-            return self.model(**inputs, adapter_names=[a or "__base__" for a in adapters])
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[Prompt], adapter: str | None = None) -> list[Tensor]:
+        """Log-probabilities of the indices of each prompt's candidates, (candidates,) each, float32 on the CPU."""
+        packs = [_Pack.of(p.ids, [self.answer(i, p.template) for i in range(len(p.kept))]) for p in prompts]
+        before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
+        after = max(len(p.ids) - p.prompt for p in packs)
+        ids = torch.zeros(len(packs), before + after, dtype=torch.long)
+        positions = torch.zeros_like(ids)
+        seen = torch.eye(before + after, dtype=torch.bool).repeat(len(packs), 1, 1)
+        for row, pack in enumerate(packs):
+            start, end = before - pack.prompt, before - pack.prompt + len(pack.ids)
+            ids[row, start:end] = torch.tensor(pack.ids)
+            positions[row, start:end] = torch.tensor(pack.positions)
+            seen[row, start:end, start:end] = pack.visible()
+        with self.using(adapter) as model, _with_masks(model):
+            dtype = _dtype(model)
+            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+            logits = model(
+                input_ids=ids.to(model.device), position_ids=positions.to(model.device), attention_mask=mask[:, None].to(model.device),
+                logits_to_keep=after + 1, use_cache=False,
+            ).logits  # fmt: skip
+        return [pack.totals(logs) for pack, logs in zip(packs, logits.float().log_softmax(-1).cpu(), strict=True)]
 
 
-@dataclass(frozen=True)
-class LlamaSelector:
-    """A loaded LLM, with or without one of its adapters.
-
-    template: the wording it reads. max_tokens: a longer prompt is not asked; the first candidate is taken instead, and
-    the selection says so (the paper: 1,024). batch: prompts in one forward pass.
-    """
-
-    llm: Llm
-    tokenizer: Any
-    template: PromptTemplate = field(default_factory=PromptTemplate)
-    adapter: str | None = None
-    max_tokens: int = 1024
-    batch: int = 8
-    name: str = "llama"
-    _answers: dict[int, list[int]] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def load(
-        cls,
-        source: str,
-        adapter: str | None,
-        device: torch.device,
-        dtype: torch.dtype,
-        four_bit: bool = False,
-        **options: Any,
-    ) -> "LlamaSelector":
-        """Load model, tokenizer, adapter and prompt template from Hub ids or folders.
-
-        four_bit: quantise the model to NF4 with double quantisation (Dettmers et al. 2023), as the paper does. The
-        adapter's own prompt.json counts before the model's.
-        """
-        kwargs: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
-        if four_bit:
-            kwargs["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
-            )
-            kwargs["device_map"] = {"": device}
-        tokenizer: Any = load_pretrained("The LLM's tokenizer", source, AutoTokenizer.from_pretrained)
-        if not tokenizer.chat_template:
-            raise ModelError(f"{source} has no chat template. Choose an instruction-tuned model.")
-        model: Any = load_pretrained("The LLM", source, AutoModelForCausalLM.from_pretrained, **kwargs)
-        if not four_bit:
-            model = model.to(device)
-        plain = cls(Llm(model.eval()), tokenizer, _template(source) or PromptTemplate(), **options)
-        return plain if adapter is None else plain.with_adapter(adapter)
-
-    def with_adapter(self, source: str) -> "LlamaSelector":
-        """A selector on the same model that uses a LoRA adapter (Hub id or folder) and its prompt template."""
-        return replace(self, adapter=self.llm.add_adapter(source), template=_template(source) or self.template)
-
-    def select(self, lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]) -> list[Selection]:
-        """The most probable candidate of each list. The LLM is not asked about lists of none or one."""
-        return select_together([self] * len(lists), lists, expressions, sizes)
-
-    def messages(self, prompt: str) -> list[dict[str, str]]:
-        """The chat that carries a prompt."""
-        system = [{"role": "system", "content": self.template.system}] if self.template.system else []
-        return [*system, {"role": "user", "content": prompt}]
-
-    def encode(self, prompt: str) -> list[int]:
-        """Token ids of a prompt, up to where the answer begins."""
-        ids: list[int] = self.tokenizer.apply_chat_template(self.messages(prompt), add_generation_prompt=True, return_dict=False)
-        return ids
-
-    def answer(self, index: int) -> list[int]:
-        """Token ids of an index as an answer, the end of the turn included."""
-        if index not in self._answers:
-            before = self.encode("x")
-            chat = [*self.messages("x"), {"role": "assistant", "content": str(index)}]
-            whole: list[int] = self.tokenizer.apply_chat_template(chat, return_dict=False)
-            if whole[: len(before)] != before:
-                raise ModelError("This model's chat template changes the question when it is answered. Choose another model.")
-            tail = whole[len(before) :]
-            end = tail.index(self.tokenizer.eos_token_id) + 1 if self.tokenizer.eos_token_id in tail else len(tail)
-            self._answers[index] = tail[:end]
-        return self._answers[index]
+def messages(prompt: str, template: PromptTemplate) -> list[dict[str, str]]:
+    """The chat that carries a prompt."""
+    system = [{"role": "system", "content": template.system}] if template.system else []
+    return [*system, {"role": "user", "content": prompt}]
 
 
-def select_together(
-    selectors: Sequence[LlamaSelector], lists: Sequence[Sequence[Candidate]], expressions: Sequence[str], sizes: Sequence[Size]
-) -> list[Selection]:
-    """As `LlamaSelector.select`, with a selector a list. They share one LLM, which reads all prompts, whatever their adapters, in
-    the same batches."""
-    done: dict[int, Selection] = {}
-    prompts: dict[int, tuple[str, list[int]]] = {}
-    for i, (selector, candidates) in enumerate(zip(selectors, lists, strict=True)):
-        if len(candidates) < 2:
-            done[i] = without_asking(candidates)
-            continue
-        text = render(candidates, expressions[i], selector.template, sizes[i])
-        ids = selector.encode(text)
-        if len(ids) > selector.max_tokens:
-            done[i] = Selection(tuple(candidates), 0, (), Reason.FALLBACK_TOO_LONG, text)
-        else:
-            prompts[i] = text, ids
-    order = sorted(prompts, key=lambda i: len(prompts[i][1]))  # prompts of like length waste little padding
-    size = min((s.batch for s in selectors), default=1)
-    for start in range(0, len(order), size):
-        part = order[start : start + size]
-        scores = score([selectors[i] for i in part], [prompts[i][1] for i in part], [len(lists[i]) for i in part])
-        for i, logs in zip(part, scores, strict=True):
-            probabilities = logs.softmax(0)
-            done[i] = Selection(tuple(lists[i]), int(probabilities.argmax()), tuple(probabilities.tolist()), Reason.CHOSEN, prompts[i][0])
-    return [done[i] for i in range(len(lists))]
+def template_of(source: str) -> PromptTemplate | None:
+    """The prompt.json in a folder or a Hub repository; None where there is none."""
+    path = cached_file(
+        source, FILE_NAME, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )  # fmt: skip
+    return None if path is None else PromptTemplate.load(Path(path).parent)
 
 
-@torch.inference_mode()
-def score(selectors: Sequence[LlamaSelector], prompts: Sequence[Sequence[int]], counts: Sequence[int]) -> list[Tensor]:
-    """Log-probabilities of the indices 0..count-1 after each prompt (token ids), (count,) each, float32."""
-    rows = zip(selectors, prompts, counts, strict=True)
-    packs = [_Pack.of(ids, [selector.answer(i) for i in range(n)]) for selector, ids, n in rows]
-    before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
-    after = max(len(p.ids) - p.prompt for p in packs)
-    llm = selectors[0].llm
-    device, dtype = llm.model.device, _dtype(llm.model)
-    ids = torch.zeros(len(packs), before + after, dtype=torch.long)
-    positions = torch.zeros_like(ids)
-    seen = torch.eye(before + after, dtype=torch.bool).repeat(len(packs), 1, 1)
-    for row, pack in enumerate(packs):
-        start, end = before - pack.prompt, before - pack.prompt + len(pack.ids)
-        ids[row, start:end] = torch.tensor(pack.ids)
-        positions[row, start:end] = torch.tensor(pack.positions)
-        seen[row, start:end, start:end] = pack.visible()
-    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-    logits = llm.run(
-        [s.adapter for s in selectors],
-        input_ids=ids.to(device),
-        position_ids=positions.to(device),
-        attention_mask=mask[:, None].to(device),
-        logits_to_keep=after + 1,
-        use_cache=False,
-    ).logits
-    return [pack.totals(logs) for pack, logs in zip(packs, logits.float().log_softmax(-1).cpu(), strict=True)]
+def _chosen(q: Question, prompt: Prompt, logs: Tensor) -> Selection:
+    """The most probable candidate of those that stand in the prompt."""
+    probabilities = logs.softmax(0)
+    left_out = q.left_out + len(q.candidates) - len(prompt.kept)
+    reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN
+    candidates = tuple(q.candidates[i] for i in prompt.kept)
+    return Selection(candidates, int(probabilities.argmax()), tuple(probabilities.tolist()), reason, prompt.text, left_out=left_out)
+
+
+def _own_answer(candidates: Sequence[Candidate]) -> int:
+    """The first of the vision-language models' own answers."""
+    return min(range(len(candidates)), key=lambda i: min(c.rank for c in (candidates[i], *candidates[i].others)))
+
+
+@contextmanager
+def _with_masks(model: Any) -> Iterator[None]:
+    """Attention that takes a mask of our own: flash attention, which a model may have been trained with, does not."""
+    before = model.config._attn_implementation
+    if not before.startswith("flash"):
+        yield
+        return
+    model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 @dataclass(frozen=True)
@@ -256,12 +304,3 @@ def _dtype(model: Any) -> torch.dtype:
     """The dtype attention computes in: that of the norms, which quantisation leaves alone."""
     found: torch.dtype = next(p.dtype for n, p in model.named_parameters() if "norm" in n)
     return found
-
-
-def _template(source: str) -> PromptTemplate | None:
-    """The prompt.json in a folder or a Hub repository, where there is one."""
-    path = cached_file(
-        source, FILE_NAME, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
-    )  # fmt: skip
-    return None if path is None else PromptTemplate.load(Path(path).parent)

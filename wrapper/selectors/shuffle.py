@@ -1,11 +1,13 @@
-"""Does a pick depend on the order in which the candidates are listed? Ask again in other orders."""
+"""Does a pick depend on the order in which the candidates are listed? Ask again in other orders.
+
+The list is always asked in one order (`wrapper.merging`), so this says how sure the LLM is, not what else might be answered.
+"""
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wrapper.candidates import Candidate
-from wrapper.selectors.base import Selector, Size
+from wrapper.selectors.base import Question, Selector
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Agreement:
         return self.agree / max(1, len(self.picks))
 
 
-def shuffle_check(
-    selector: Selector, candidates: Sequence[Candidate], expression: str, size: Size, index: int | None, orders: int = 10, seed: int = 0
-) -> Agreement:
+def shuffle_check(selector: Selector, question: Question, index: int | None, orders: int = 10, seed: int = 0) -> Agreement:
     """Ask about the same candidates in `orders` random orders, in one batch, and compare with a pick."""
-    rng = random.Random(seed)
-    shuffled = [rng.sample(range(len(candidates)), len(candidates)) for _ in range(orders)]
-    found = selector.select([[candidates[i] for i in order] for order in shuffled], [expression] * orders, [size] * orders)
+    rng, count = random.Random(seed), len(question.candidates)
+    shuffled = [rng.sample(range(count), count) for _ in range(orders)]
+    found = selector.select([_in_order(question, order) for order in shuffled])
     return Agreement(index, tuple(order[s.index] for order, s in zip(shuffled, found, strict=True) if s.index is not None))
+
+
+def _in_order(question: Question, order: Sequence[int]) -> Question:
+    return replace(question, candidates=tuple(question.candidates[i] for i in order))

@@ -8,11 +8,12 @@ favoured; the orders follow from a seed and the row's id.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wrapper.candidates import IOU_THRESHOLD, Candidate, iou
-from wrapper.prompt import PromptTemplate, render
+from wrapper.merging import Merging
 from wrapper.proposals import Proposed
+from wrapper.selectors.base import Question
 
 FEW, NONE, LONG = "with fewer than 2 candidates", "without a right candidate", "longer than the token limit"
 
@@ -55,33 +56,35 @@ def extra_orders(count: int, most: int) -> int:
 def make_rows(
     proposed: Sequence[Proposed],
     proposers: Sequence[str],
-    template: PromptTemplate,
+    read: Callable[[Question], str],
     tokens: Callable[[str], int],
+    merging: Merging = Merging.CANONICAL,
     limit: int = 1024,
     orders: int = 4,
     seed: int = 0,
 ) -> Rows:
     """The training rows of some proposers' candidates.
 
-    tokens: the number of tokens of a prompt, chat format included. limit: the most it may have. orders: the most other
-    orders a list is added in, 0 for none.
+    read: a question as the LLM reads it. tokens: of a prompt with its answer, chat format included. limit: the most of them.
+    orders: the most other orders a list is added in, 0 for none.
     """
     rows: list[Row] = []
     dropped: Counter[str] = Counter()
     kept = 0
     for one in proposed:
-        candidates = one.merged(proposers)
+        asked = one.question(proposers, merging)
+        candidates = asked.candidates
         target = best(candidates, one)
         if len(candidates) < 2:
             dropped[FEW] += 1
         elif target is None:
             dropped[NONE] += 1
-        elif tokens(render(candidates, one.expression, template, one.size)) > limit:
+        elif tokens(read(asked)) > limit:
             dropped[LONG] += 1
         else:
             kept += 1
             for order in _orders(one.id, len(candidates), extra_orders(len(candidates), orders), seed):
-                prompt = render([candidates[i] for i in order], one.expression, template, one.size)
+                prompt = read(replace(asked, candidates=tuple(candidates[i] for i in order)))
                 rows.append(Row(one.id, prompt, str(order.index(target))))
     return Rows(rows, kept, dict(dropped))
 

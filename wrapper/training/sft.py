@@ -7,14 +7,14 @@ setting, the fingerprints of the data and the measured curve, a model card, and 
 last checkpoint (OUT/checkpoints, deleted at the end) and ends with the same weights as one that was not.
 
 Why not TRL's SFTTrainer: since version 1 it refuses LoRA matrices on lm_head, which the paper trains. Nothing of it is
-missed: prompts and answers are turned into tokens by the selector that serves them, so both are the same by construction.
+missed: prompts and answers are turned into tokens by the `Llm` that serves them, so both are the same by construction.
 """
 
 import json
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,27 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.utils.tensorboard import SummaryWriter
-from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError
 from wrapper.hub import writing
+from wrapper.merging import MOST
+from wrapper.pipeline import load_llm
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, revision, write_whole
-from wrapper.selectors.llama import LlamaSelector, Llm
+from wrapper.selectors.llama import Llm
 from wrapper.training.rows import Rows, make_rows
 from wrapper.training.settings import TrainSettings
 
 CHECKPOINTS = "checkpoints"
+NO_LOSS = -100
+"""The label of a token that is read, not learnt."""
 CONFIG = "config.json"
 """Written last: an adapter folder that has it is whole."""
 
@@ -60,21 +66,21 @@ def train(run: Run) -> dict[str, Any]:
     Raises DataError where no row is left to train on, ModelError where OUT holds something else already.
     """
     begin(run)
-    selector = load(run)
-    rows = training_rows(run, selector)
+    llm = load(run)
+    rows = training_rows(run, llm)
     state = PartialState()
     if state.is_main_process:
         print(rows.summary())
     if not rows.rows:
         raise DataError("No row is left to train on. Propose for more examples, or with proposers that find the objects.")
-    trainer = Trainer(
-        model=with_lora(selector.llm.model, run),
+    trainer = AnswerTrainer(
+        model=with_lora(llm.model, run),
         args=arguments(run),
-        train_dataset=[tokens(selector, r.prompt, int(r.completion)) for r in rows.rows],
-        data_collator=DataCollatorForSeq2Seq(selector.tokenizer),
+        train_dataset=[tokens(llm, r.prompt, int(r.completion)) for r in rows.rows],
+        data_collator=side_by_side,
         callbacks=loggers(run) if state.is_main_process else [],
     )
-    trainer.add_callback(Curve(run, selector, trainer))
+    trainer.add_callback(Curve(run, llm, trainer))
     began = time.monotonic()
     with warnings.catch_warnings():
         # PEFT takes LoRA on lm_head for a new vocabulary and keeps the whole layer too; in a checkpoint that does no harm
@@ -82,7 +88,7 @@ def train(run: Run) -> dict[str, Any]:
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
     record = describe(run, rows, trainer.state.log_history, time.monotonic() - began)
     if trainer.is_world_process_zero():
-        save(run, selector, trainer.accelerator.unwrap_model(trainer.model), record)
+        save(run, llm, trainer.accelerator.unwrap_model(trainer.model), record)
     state.wait_for_everyone()
     return record
 
@@ -91,13 +97,13 @@ def begin(run: Run) -> None:
     """Make OUT, and write down in it what is trained, so that a run never goes on from another one's checkpoints."""
     if (run.out / CONFIG).exists():
         raise ModelError(f"{run.out} holds a finished adapter. Choose another --out, or delete that folder.")
-    plan, file = json.dumps(identity(run), indent=1), run.out / CHECKPOINTS / "plan.json"
-    if file.exists() and file.read_text(encoding="utf-8") != plan:
+    wanted, file = json.dumps(identity(run), indent=1), run.out / CHECKPOINTS / "run.json"
+    if file.exists() and file.read_text(encoding="utf-8") != wanted:
         raise ModelError(f"{run.out} was begun with other settings or data. Give those again, choose another --out, or delete it.")
     with PartialState().main_process_first():
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, plan)
+            write_whole(file, wanted)
 
 
 def identity(run: Run) -> dict[str, Any]:
@@ -106,6 +112,7 @@ def identity(run: Run) -> dict[str, Any]:
         "preset": run.preset_name,
         "llm": revision(run.preset.llama),
         "proposers": list(run.proposers),
+        "merging": run.preset.merging.value,
         "settings": asdict(run.settings),
         "data": {
             "train": dict(run.train.data) | {"models": dict(run.train.settings.models)},
@@ -114,22 +121,23 @@ def identity(run: Run) -> dict[str, Any]:
     }
 
 
-def load(run: Run) -> LlamaSelector:
+def load(run: Run) -> Llm:
     """The LLM that gets the adapter."""
     device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
-    dtype = torch.bfloat16 if run.preset.four_bit else run.preset.dtype(device)
-    loaded = LlamaSelector.load(run.preset.llama, None, device, dtype, run.preset.four_bit, max_tokens=run.settings.max_tokens)
-    loaded.llm.model.set_attn_implementation(run.settings.attention)
-    return loaded
+    llm = load_llm(replace(run.preset, adapters={}), device, max_tokens=run.settings.max_tokens)
+    llm.model.set_attn_implementation(run.settings.attention)
+    return llm
 
 
-def training_rows(run: Run, selector: LlamaSelector) -> Rows:
+def training_rows(run: Run, llm: Llm) -> Rows:
     """The rows of a run."""
-    settings = run.settings
-    chosen = run.train.rows[: settings.examples] if settings.examples else run.train.rows
+    s = run.settings
+    chosen = run.train.rows[: s.examples] if s.examples else run.train.rows
+    longest = max(len(llm.answer(i)) for i in range(MOST))
     return make_rows(
-        chosen, run.proposers, selector.template, lambda p: len(selector.encode(p)), settings.max_tokens, settings.orders, settings.seed
-    )
+        chosen, run.proposers, lambda q: llm.text(q.candidates, q, llm.template), lambda text: len(llm.encode(text)) + longest,
+        run.preset.merging, s.max_tokens, s.orders, s.seed,
+    )  # fmt: skip
 
 
 def with_lora(model: Any, run: Run) -> Any:
@@ -146,11 +154,46 @@ def with_lora(model: Any, run: Run) -> Any:
     )
 
 
-def tokens(selector: LlamaSelector, prompt: str, index: int) -> dict[str, list[int]]:
+def tokens(llm: Llm, prompt: str, index: int) -> dict[str, list[int]]:
     """A row as the model reads it: the tokens of serving, with a loss on the answer's only."""
-    before, answer = selector.encode(prompt), selector.answer(index)
-    whole = before + answer
-    return {"input_ids": whole, "attention_mask": [1] * len(whole), "labels": [-100] * len(before) + answer}
+    before, answer = llm.encode(prompt), llm.answer(index)
+    return {"input_ids": before + answer, "labels": [NO_LOSS] * len(before) + answer}
+
+
+def side_by_side(rows: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
+    """Rows of `tokens` as one batch, (rows, longest) each, padded in front, so that all answers end in the last column.
+
+    What is padded with is never seen, so any id will do; Llama 3 and Mixtral have none for it.
+    """
+    longest = max(len(row["input_ids"]) for row in rows)
+    gaps = [longest - len(row["input_ids"]) for row in rows]
+
+    def padded(lists: Sequence[list[int]], value: int) -> Tensor:
+        return torch.tensor([[value] * gap + one for gap, one in zip(gaps, lists, strict=True)])
+
+    ids = [row["input_ids"] for row in rows]
+    return {
+        "input_ids": padded(ids, 0),
+        "attention_mask": padded([[1] * len(one) for one in ids], 0),
+        "position_ids": padded([list(range(len(one))) for one in ids], 0),
+        "labels": padded([row["labels"] for row in rows], NO_LOSS),
+    }
+
+
+class AnswerTrainer(Trainer):
+    """A trainer whose loss is on the answers, and which computes logits for their places only: a prompt has hundreds of tokens, a
+    vocabulary 128,000 words."""
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor | tuple[Tensor, Any]:
+        """Mean cross-entropy of the batch's answer tokens."""
+        labels = inputs["labels"]
+        answered = int((labels != NO_LOSS).any(0).sum())
+        out = model(**{k: v for k, v in inputs.items() if k != "labels"}, logits_to_keep=answered + 1, use_cache=False)
+        logits = out.logits[:, :-1].float().flatten(0, 1)
+        loss = cross_entropy(logits, labels[:, -answered:].flatten(), ignore_index=NO_LOSS)
+        return (loss, out) if return_outputs else loss
 
 
 def arguments(run: Run) -> TrainingArguments:
@@ -177,6 +220,7 @@ def arguments(run: Run) -> TrainingArguments:
         dataloader_num_workers=0,
         dataloader_pin_memory=gpu,
         ddp_find_unused_parameters=False,
+        remove_unused_columns=False,
     )
 
 
@@ -191,8 +235,8 @@ class Curve(TrainerCallback):
     The log lies in the trainer's own state, which checkpoints carry.
     """
 
-    def __init__(self, run: Run, selector: LlamaSelector, trainer: Trainer) -> None:
-        self.run, self.selector, self.trainer = run, selector, trainer
+    def __init__(self, run: Run, llm: Llm, trainer: Trainer) -> None:
+        self.run, self.llm, self.trainer = run, llm, trainer
         self.rows = run.validation.rows[: run.settings.check_rows] if run.validation else []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -211,16 +255,17 @@ class Curve(TrainerCallback):
         inner = getattr(model, "module", model)
         training = inner.training
         inner.eval()
-        value = accuracy(replace(self.selector, llm=Llm(inner)), self.rows, self.run.proposers)
+        trained = Llm(inner, self.llm.tokenizer, self.llm.template, self.llm.max_tokens, self.llm.batch)
+        value = accuracy(trained, self.rows, self.run)
         inner.train(training)
         seen = state.global_step * args.per_device_train_batch_size * args.world_size
         self.trainer.log({"rows": seen, "p_at_1": value})
         print(f"rows {seen:,}: P@1 {100 * value:.1f} on {len(self.rows)} validation examples", flush=True)
 
 
-def accuracy(selector: LlamaSelector, rows: Sequence[Proposed], proposers: Sequence[str]) -> float:
+def accuracy(llm: Llm, rows: Sequence[Proposed], run: Run) -> float:
     """P@1 over all rows, those without candidates included."""
-    selections = selector.select([r.merged(proposers) for r in rows], [r.expression for r in rows], [r.size for r in rows])
+    selections = llm.select([row.question(run.proposers, run.preset.merging) for row in rows])
     return sum(is_correct(s.box, r.truth) for s, r in zip(selections, rows, strict=True)) / len(rows)
 
 
@@ -236,11 +281,11 @@ def describe(run: Run, rows: Rows, history: Sequence[dict[str, Any]], seconds: f
     }
 
 
-def save(run: Run, selector: LlamaSelector, model: Any, record: dict[str, Any]) -> None:
+def save(run: Run, llm: Llm, model: Any, record: dict[str, Any]) -> None:
     """Write the adapter folder."""
     model.peft_config["default"].base_model_name_or_path = str(record["llm"]).split("@")[0]  # a name, not this machine's path
     model.save_pretrained(run.out, save_embedding_layers=False)
-    selector.template.save(run.out)
+    llm.template.save(run.out)
     write_whole(run.out / "README.md", card(record))
     write_whole(run.out / CONFIG, json.dumps(record, indent=1) + "\n")
     shutil.rmtree(run.out / CHECKPOINTS)

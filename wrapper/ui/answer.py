@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrapper import adapters
-from wrapper.candidates import NOT_FOUND, Box, Candidate, Reason, Selection, Thresholds, abstain, iou, is_correct
-from wrapper.pipeline import AUTO, ZERO_SHOT
-from wrapper.presets import adapter_name
-from wrapper.selectors.llama import LlamaSelector
+from wrapper.candidates import BY_LLM, NOT_FOUND, Box, Candidate, Reason, Selection, Thresholds, abstain, iou, is_correct
 from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.markdown import plain
@@ -18,9 +15,9 @@ HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1
 
 @dataclass(frozen=True)
 class Session:
-    """What the page shows, kept between presses. path: the picture's file; answered: the method's own answer, whatever the
-    thresholds; marked: the candidate pointed out; corner: what a second click will do, and where the first one was; recalled:
-    the same was asked before, and the times are of then."""
+    """What the page shows, kept between presses. path: the picture's file; expression: as it was written; answered: the method's
+    own answer, whatever the thresholds; marked: the candidate pointed out; corner: what a second click will do,
+    and where the first one was; recalled: the same was asked before, and the times are of then."""
 
     path: str
     size: tuple[int, int]
@@ -45,9 +42,9 @@ def in_words(s: Session) -> str:
     selection = s.selection
     why = explain(selection)
     if selection.reason is Reason.FALLBACK_TOO_LONG:
-        why += f", which is {common.NAMES.get(selection.candidates[0].source, 'the first model')}'s own answer"
+        why += f", which is {common.proposers_of(selection.candidates[selection.index or 0])}'s own answer"
     lines = [f"{_headline(selection)}\n“{plain(s.expression)}”: {why}. {_sureness(selection)}{_times(s)}"]
-    if selection.reason is Reason.NO_CANDIDATES:
+    if selection.reason in (Reason.NO_CANDIDATES, Reason.NOTHING_LIKE_IT):
         lines.append("Try other words for the object.")
     if s.truth is not None:
         lines.append(verdict(selection, s.truth))
@@ -65,6 +62,8 @@ def _headline(selection: Selection) -> str:
 
 
 def _sureness(selection: Selection) -> str:
+    if selection.reason is Reason.NOTHING_LIKE_IT:
+        return ""
     if selection.reason is Reason.UNSEEN:
         return f"The best score is {selection.best_score:.2f}. "
     if not selection.probabilities or selection.guess is None or selection.margin is None:
@@ -81,7 +80,7 @@ def _times(s: Session) -> str:
 def _step(name: str, ms: float, selection: Selection) -> str:
     if name not in common.NAMES:
         return f"LLM {ms:.0f} ms"
-    boxes = sum(c.source == name for c in selection.candidates)
+    boxes = sum(name in c.sources for c in selection.candidates)
     return f"{common.NAMES[name]} {boxes} {'box' if boxes == 1 else 'boxes'} in {ms:.0f} ms"
 
 
@@ -95,24 +94,26 @@ def _out_of_its_world(s: Session) -> str | None:
 def verdict(selection: Selection, truth: Box) -> str:
     """Right or wrong, and whose fault."""
     if selection.reason in NOT_FOUND and selection.guess is not None and is_correct(selection.candidates[selection.guess].box, truth):
-        return "**Wrong**: the best guess is the true box (white corners), but it lies below your threshold."
+        why = "the detector has no box for these words" if selection.reason is Reason.NOTHING_LIKE_IT else "it lies below your threshold"
+        return f"**Wrong**: the best guess is the true box (white corners), but {why}."
     overlap = 0.0 if selection.box is None else iou(selection.box, truth)
     if is_correct(selection.box, truth):
         return f"**Right**: IoU {overlap:.2f} with the true box (white corners)."
     if not any(is_correct(c.box, truth) for c in selection.candidates):
         return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). The detectors failed: no candidate has IoU above 0.5."
-    whose = "The LLM failed" if selection.reason is Reason.CHOSEN else "The LLM was not asked"
+    whose = "The LLM failed" if selection.reason in BY_LLM else "The LLM was not asked"
     return f"**Wrong**: IoU {overlap:.2f} with the true box (white corners). {whose}: a right candidate was in the list."
 
 
 def remarks(s: Session) -> str:
     """About what the LLM read: tokens, adapter, and whether it is used for what it was made for."""
     loaded = models.now()
-    selector = loaded.wrapper.selector_for(s.proposers, s.adapter)
+    llm, name = loaded.wrapper.llm, loaded.wrapper.adapter_for(s.proposers, s.adapter)
     lines = []
-    if s.selection.prompt and isinstance(selector, LlamaSelector):
-        lines.append(f"{len(selector.encode(s.selection.prompt))} tokens of at most {selector.max_tokens:,}.")
-    name = _adapter_in_use(s)
+    if s.selection.prompt:
+        lines.append(f"{len(llm.encode(s.selection.prompt, llm.template_for(name)))} tokens of at most {llm.max_tokens:,}.")
+    if s.selection.left_out:
+        lines.append(f"{s.selection.left_out} boxes were left out: a prompt takes no more.")
     found = adapters.record(loaded.preset.adapters[name]) if name else None
     if s.selection.prompt is None:
         lines.append("The LLM was not asked.")
@@ -125,13 +126,6 @@ def remarks(s: Session) -> str:
     if warning := _out_of_its_world(s):
         lines.append(warning)
     return "  \n".join(lines)
-
-
-def _adapter_in_use(s: Session) -> str | None:
-    if s.adapter == ZERO_SHOT:
-        return None
-    name = adapter_name(s.proposers) if s.adapter == AUTO else s.adapter
-    return name if name in models.now().wrapper.adapted else None
 
 
 def table(selection: Selection, marked: int | None = None) -> list[list[Any]]:
@@ -148,11 +142,11 @@ def table(selection: Selection, marked: int | None = None) -> list[list[Any]]:
 def candidate_rows(candidates: Sequence[Candidate]) -> list[list[Any]]:
     """A row a candidate, before one is chosen."""
     return [
-        [str(i), common.NAMES.get(c.source, c.source), c.label, "" if c.score is None else f"{c.score:.2f}", "", common.box_text(c.box)]
+        [str(i), common.proposers_of(c), common.labels_of(c), "" if c.score is None else f"{c.score:.2f}", "", common.box_text(c.box)]
         for i, c in enumerate(candidates)
     ]
 
 
 def names(selection: Selection) -> list[tuple[str, int]]:
     """The candidates for a list to choose from."""
-    return [(f"{i}: {c.label} ({common.NAMES.get(c.source, c.source)})", i) for i, c in enumerate(selection.candidates)]
+    return [(f"{i}: {c.label} ({common.proposers_of(c)})", i) for i, c in enumerate(selection.candidates)]

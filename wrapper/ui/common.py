@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 from PIL import Image
 
-from wrapper.candidates import BY_HAND, Box
+from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
@@ -98,6 +98,16 @@ def show(element: str) -> str:
   if (place.top > innerHeight * 0.6 || place.bottom < innerHeight * 0.3)
     shown.scrollIntoView({behavior: still ? 'auto' : 'smooth', block: 'start'});
 }""".replace("ELEMENT", element)
+
+
+def proposers_of(candidate: Candidate) -> str:
+    """Who proposes it, in words."""
+    return " + ".join(NAMES.get(name, name) for name in candidate.sources)
+
+
+def labels_of(candidate: Candidate) -> str:
+    """What it is called, by all who propose it."""
+    return " / ".join(candidate.labels)
 
 
 def times(ms: Mapping[str, float]) -> str:

@@ -10,8 +10,8 @@ from PIL import Image
 from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
 from wrapper.evaluation import compare as comparing
+from wrapper.expressions import MAX_EXPRESSION, written
 from wrapper.pipeline import AUTO
-from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.locate import Tab
@@ -38,8 +38,8 @@ class Shown:
 
 
 def seconds(picture: Image.Image, expression: str, adapter: str) -> int:
-    """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in one batch."""
-    return 3 * models.seconds_a_step()
+    """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in a batch for each of up to four adapters."""
+    return 6 * models.seconds_a_step()
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
@@ -73,7 +73,7 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
 
 
 def _compared(path: str | None, expression: str, adapter: str, true_box: str | None) -> tuple[Any, ...]:
-    picture, text = common.opened(path), check_expression(expression or "")
+    picture, text = common.opened(path), written(expression or "")
     truth = common.read_box(true_box, picture.size)
     rows = _compare(picture, text, adapter)
     names = [common.METHODS[m] for m in comparing.EVERY]

@@ -11,15 +11,16 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import BY_HAND, IOU_THRESHOLD, Box, Candidate, Reason, Selection, Thresholds, is_correct
+from wrapper.candidates import BY_HAND, BY_LLM, IOU_THRESHOLD, Box, Candidate, Selection, Thresholds, is_correct
 from wrapper.draw import annotate, draw_candidates
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
+from wrapper.expressions import MAX_EXPRESSION, normalise, written
 from wrapper.pipeline import AUTO, ENSEMBLE, Stage
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
+from wrapper.selectors.base import Question
 from wrapper.selectors.shuffle import Agreement, shuffle_check
-from wrapper.subject import MAX_EXPRESSION, check_expression
 from wrapper.trace import trace
 from wrapper.ui import common, links, models
 from wrapper.ui.answer import HEADERS, Session, candidate_rows, in_words, names, remarks, table
@@ -77,15 +78,15 @@ def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter
 def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
     with common.told():
         wrapper = models.now().wrapper
-        return wrapper.choose(candidates, expression, size, wrapper.selector_for(proposers, adapter))
+        return wrapper.choose(candidates, expression, size, wrapper.adapter_for(proposers, adapter))
 
 
 @spaces.GPU(duration=seconds_to_shuffle)  # type: ignore[untyped-decorator]
 def _shuffled(session: Session) -> Agreement:
     with common.told():
         s, wrapper = session, models.now().wrapper
-        selector = wrapper.selector_for(s.proposers, s.adapter)
-        return shuffle_check(selector, s.selection.candidates, s.expression, s.size, s.selection.guess, ORDERS)
+        asked = Question(s.selection.candidates, normalise(s.expression), s.size, wrapper.adapter_for(s.proposers, s.adapter))
+        return shuffle_check(wrapper.llm, asked, s.selection.guess, ORDERS)
 
 
 # ---- what the page asks for
@@ -145,13 +146,13 @@ def _answered(
     true_box: str | None,
 ) -> Iterator[Outputs]:
     picture = common.opened(path)
-    text = check_expression(expression or "")
+    text = written(expression or "")
     if not proposers:
         raise DataError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
     truth = common.read_box(true_box, picture.size)
     order, least = [name for name in ENSEMBLE if name in proposers], Thresholds(least_probability or 0.0, least_score or 0.0)
     now = time.monotonic()
-    for stage in _stages(picture, text, order, adapter):
+    for stage in _stages(picture, normalise(text), order, adapter):
         if stage.selection is None:
             yield _unfinished(draw_candidates(common.shown(path), stage.candidates, picture.size), stage, order)
             continue
@@ -184,7 +185,7 @@ def view(session: Session) -> Outputs:
 @common.keeping
 def ask_again(session: Session | None, expression: str, adapter: str, true_box: str) -> Outputs:
     """Ask only the LLM, about the candidates as they are now."""
-    s, text = _have(session), check_expression(expression or "")
+    s, text = _have(session), written(expression or "")
     return view(_asked(replace(s, truth=common.read_box(true_box, s.size)), s.selection.candidates, text, adapter))
 
 
@@ -221,7 +222,7 @@ def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapt
 def shuffle(session: Session | None) -> str:
     """Ask the LLM about the same list in other orders."""
     s = _have(session)
-    if s.answered.reason is not Reason.CHOSEN:
+    if s.answered.reason not in BY_LLM:
         raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
     found = _shuffled(s)
     others = sorted(set(found.picks) - {s.selection.guess})

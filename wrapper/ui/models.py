@@ -141,7 +141,7 @@ def adapters() -> tuple[str, ...]:
     """The LLM adapters there are; while they are being loaded, those that there will be, be it of the bundled models."""
     loading = asked()
     if loading.done.done() and not loading.done.exception():
-        return tuple(loading.done.result().wrapper.adapted)
+        return tuple(loading.done.result().wrapper.llm.adapters)
     return tuple(dict.fromkeys([*loading.preset.adapters, *find_preset("tiny").adapters]))
 
 
@@ -175,7 +175,7 @@ def status(loading: Loading) -> str:
     names = ", ".join(
         source.rstrip("/").split("/")[-1] for source in (loaded.preset.florence2, loaded.preset.grounding_dino, loaded.preset.llama)
     )
-    adapters = ", ".join(loaded.wrapper.adapted) or "none"
+    adapters = ", ".join(loaded.wrapper.llm.adapters) or "none"
     return (
         f"Preset **{loaded.name}**: {names}; on the {device}, {precision}; loaded in {loaded.seconds:.1f} s. LLM adapters: {adapters}. "
         "Another preset: start the app with `--preset`, or set `WRAPPER_PRESET` on a Space."

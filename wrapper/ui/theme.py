@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from wrapper.candidates import BY_HAND
-from wrapper.draw import COLORS, PICK
+from wrapper.draw import COLORS, PICK, SEVERAL
 from wrapper.ui.common import MAX_UPLOAD
 
 LINK = "Copy a link to this answer"
@@ -17,6 +17,7 @@ LEGEND = " ".join(
         "Florence-2": COLORS["florence2"],
         "GDrec": COLORS["gdrec"],
         "GD": COLORS["gd"],
+        "both models": COLORS[SEVERAL],
         "yours": COLORS[BY_HAND],
         "the pick": PICK,
     }.items()

@@ -1,0 +1,183 @@
+"""Run proposers over a data set and write their candidates into one file (`wrapper.proposals`).
+
+    python -m wrapper propose --data refscenes:train:3000 --proposers florence2,gdrec --preset tiny --out candidates.jsonl
+
+While the file is being made its rows lie in NAME.part0, NAME.part1 ... (one a process, appended and flushed row by row), and a
+run that was killed goes on where it was; NAME itself appears when all is there. Under `accelerate launch` the processes
+share the work.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from PIL import Image
+from tqdm import tqdm
+
+from wrapper.candidates import Candidate
+from wrapper.datasets import Dataset, Example
+from wrapper.errors import DataError, at_the_cost_of_a_row
+from wrapper.expressions import normalise
+from wrapper.pipeline import collect
+from wrapper.proposals import FORMAT, Settings, parts, write_whole
+from wrapper.proposers.base import Proposer
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Which part of the work a process does: every `world`-th batch from the `rank`-th on."""
+
+    rank: int = 0
+    world: int = 1
+
+
+def batches(examples: Sequence[Example], size: int) -> list[list[Example]]:
+    """Examples in batches of about `size`, those about one picture together, in the order of the pictures' first ones.
+
+    Batches do not depend on how many processes there are, so that neither do the models' results.
+    """
+    by_picture: dict[str, list[Example]] = {}
+    for e in examples:
+        by_picture.setdefault(e.image.key, []).append(e)
+    out: list[list[Example]] = [[]]
+    for group in by_picture.values():
+        if len(out[-1]) >= size:
+            out.append([])
+        out[-1] += group
+    return out
+
+
+def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer], out: Path, worker: Worker, batch: int = 16) -> None:
+    """Write this worker's part of the rows, going on where an earlier run was cut. `finish` then makes the file."""
+    header = _header(data, settings)
+    try:
+        done = {row["id"] for part in parts(out) for row in _part_rows(part, header)}
+        work = [b for b in batches(data.examples, batch)[worker.rank :: worker.world] if any(e.id not in done for e in b)]
+        with _opened(_part(out, worker.rank), header) as file, tqdm(total=sum(map(len, work)), unit="row", disable=worker.rank > 0) as bar:
+            for examples in work:
+                for row in _rows(examples, proposers):
+                    if row["id"] not in done:
+                        file.write(json.dumps(row) + "\n")
+                file.flush()
+                bar.update(len(examples))
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error}). Make room or choose another place; the rows so far are kept.") from error
+
+
+def finish(data: Dataset, settings: Settings, out: Path) -> None:
+    """Put the parts together under the file's own name."""
+    header = _header(data, settings)
+    rows: dict[str, dict[str, Any]] = {}
+    for part in parts(out):
+        rows |= {row["id"]: row for row in _part_rows(part, header)}
+    missing = [e.id for e in data.examples if e.id not in rows]
+    if missing:
+        raise DataError(f"{len(missing)} rows are missing, {missing[0]} first. Run the same command again.")
+    ms = [rows[e.id].pop("ms") for e in data.examples]
+    means = {name: round(sum(m[name] for m in ms) / len(ms), 2) for name in settings.proposers}
+    lines = [header, *(json.dumps(rows[e.id]) for e in data.examples), json.dumps({"rows": len(ms), "ms": means})]
+    try:
+        write_whole(out, "\n".join(lines) + "\n")
+        for part in parts(out):
+            part.unlink()
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error}). Make room and run the same command again; the rows are kept.") from error
+
+
+def _header(data: Dataset, settings: Settings) -> str:
+    about = {"name": data.name, "fingerprint": data.fingerprint(), "examples": len(data.examples)}
+    return json.dumps({"format": FORMAT, "settings": asdict(settings), "data": about})
+
+
+def _part(out: Path, rank: int) -> Path:
+    return out.with_name(f"{out.name}.part{rank}")
+
+
+def _part_rows(part: Path, header: str) -> Iterator[dict[str, Any]]:
+    """The whole rows of a part; a last line that was cut is left out."""
+    with part.open(encoding="utf-8") as file:
+        if (first := file.readline()) != header + "\n":
+            if not first.endswith("\n"):
+                return
+            raise DataError(f"{part} was begun with other settings or data. Delete it, or choose another --out.")
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def _opened(part: Path, header: str) -> TextIO:
+    """A part opened for appending, cut back to its last whole line, with a header."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    file = part.open("a+b")
+    file.seek(0)
+    data = file.read()
+    file.truncate(data.rfind(b"\n") + 1)
+    file.close()
+    text = part.open("a", encoding="utf-8")
+    if b"\n" not in data:
+        text.write(header + "\n")
+        text.flush()
+    return text
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of one example: its picture's size and candidates, or why there are none."""
+
+    size: tuple[int, int]
+    by_proposer: Mapping[str, Sequence[Candidate]]
+    timings_ms: Mapping[str, float]
+    failed: str | None = None
+
+
+def _rows(examples: Sequence[Example], proposers: Mapping[str, Proposer]) -> Iterator[dict[str, Any]]:
+    """The rows of a batch; each picture is opened once. What cannot be used costs its own row."""
+    pictures: dict[str, Image.Image] = {}
+    failed: dict[str, str] = {}
+    for e in examples:
+        if e.image.key not in pictures and e.image.key not in failed:
+            with at_the_cost_of_a_row(partial(failed.__setitem__, e.image.key)):
+                pictures[e.image.key] = e.image.open()
+    good = [e for e in examples if e.image.key in pictures]
+    found = iter(_proposed(good, [pictures[e.image.key] for e in good], list(proposers.values())))
+    for e in examples:
+        why = failed.get(e.image.key)
+        yield _row(e, next(found) if why is None else _nothing(proposers, why))
+
+
+def _proposed(examples: Sequence[Example], images: Sequence[Image.Image], proposers: Sequence[Proposer]) -> list[Found]:
+    """What the models find; where a batch cannot be read, each example is tried by itself."""
+    found: list[Found] = []
+    failed: list[str] = []
+    with at_the_cost_of_a_row(failed.append):
+        all_found = collect(proposers, images, [normalise(e.expression) for e in examples])
+        found = [Found(image.size, all_found.of(i), all_found.timings_ms) for i, image in enumerate(images)]
+    if failed and len(examples) == 1:
+        return [_nothing([p.name for p in proposers], failed[0])]
+    if failed:
+        return [one for e, image in zip(examples, images, strict=True) for one in _proposed([e], [image], proposers)]
+    return found
+
+
+def _nothing(proposers: Iterable[str], why: str) -> Found:
+    return Found((1, 1), dict.fromkeys(proposers, ()), dict.fromkeys(proposers, 0.0), why)
+
+
+def _row(e: Example, found: Found) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": e.id,
+        "image": Path(e.image.key).name,
+        "expression": e.expression,
+        "truth": list(e.box),
+        "category": e.category,
+    }
+    row |= {"size": list(found.size), "candidates": {name: [_plain(c) for c in one] for name, one in found.by_proposer.items()}}
+    return row | {"ms": dict(found.timings_ms)} | ({} if found.failed is None else {"failed": found.failed})
+
+
+def _plain(c: Candidate) -> dict[str, Any]:
+    """Hundredths of a pixel and of a per cent: finer than any model, coarser than the noise between machines."""
+    return {"box": [round(v, 2) for v in c.box], "label": c.label, "score": None if c.score is None else round(c.score, 4)}

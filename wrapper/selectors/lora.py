@@ -1,0 +1,125 @@
+"""Put a LoRA adapter's files on a model: every tensor lands, or the adapter is refused and the model is as it was.
+
+PEFT says nothing of tensors that fit nowhere, and such an adapter answers as the model does without one.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers.utils.hub import cached_file
+
+from wrapper.errors import ModelError
+from wrapper.proposers.loading import load_pretrained
+
+WEIGHTS = "adapter_model.safetensors"
+PICKLE = "adapter_model.bin"
+
+
+def attach(model: Any, source: str, name: str) -> Any:
+    """The model with one more LoRA adapter (DoRA and fully trained modules among it), under a name of its own.
+
+    source: a folder or Hub id with adapter_config.json and adapter_model.safetensors. Raises ModelError, with the names of the
+    tensors, where one does not fit; then the model is as it was.
+    """
+    config = read_config(source)
+    state = _read(_weights(source))
+    first = not isinstance(model, PeftModel)
+    wrapped = model
+    try:
+        if first:
+            wrapped = PeftModel(model, config, adapter_name=name)
+        else:
+            model.add_adapter(name, config)
+        _fill(wrapped, state, source, name)
+    except ModelError:
+        _detach(wrapped, name, first)
+        raise
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        _detach(wrapped, name, first)
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"The adapter {source} was not made for this LLM ({reason}). Choose one that was trained on it.") from error
+    wrapped.eval()
+    return wrapped
+
+
+def read_config(source: str) -> PeftConfig:
+    """What an adapter is; ModelError for what is no LoRA adapter."""
+    config: PeftConfig = load_pretrained("The adapter", source, PeftConfig.from_pretrained)
+    if config.peft_type != PeftType.LORA:
+        kind = str(getattr(config.peft_type, "value", config.peft_type)).lower().replace("_", " ")
+        raise ModelError(f"The adapter {source} is of the kind “{kind}”. Only LoRA adapters, DoRA among them, can be used here.")
+    config.inference_mode = True
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"The adapter's file {file} cannot be read ({error}). Take it from its source again.") from error
+
+
+def _weights(source: str) -> Path:
+    """The file with an adapter's tensors. A pickle is never opened: whoever wrote it could run code."""
+    found = {name: _file(source, name) for name in (WEIGHTS, PICKLE)}
+    if (path := found[WEIGHTS]) is not None:
+        return path
+    if found[PICKLE] is not None:
+        raise ModelError(
+            f"The adapter {source} has its weights in {PICKLE}, a pickle, which may run code when it is opened. "
+            f"Convert it once with `python -m wrapper adapter import {source} --out FOLDER`, which reads nothing but tensors."
+        )
+    raise ModelError(f"The adapter {source} has no {WEIGHTS}. Check the name, or train it to its end first.")
+
+
+def _file(source: str, name: str) -> Path | None:
+    path = cached_file(
+        source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )  # fmt: skip
+    return None if path is None else Path(path)
+
+
+def _fill(model: PeftModel, state: dict[str, Any], source: str, name: str) -> None:
+    """Write the tensors into the adapter's places."""
+    places = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    check_places({k: tuple(v.shape) for k, v in state.items()}, {k: tuple(v.shape) for k, v in places.items()}, source)
+    set_peft_model_state_dict(model, state, adapter_name=name)
+
+
+def check_places(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], source: str) -> None:
+    """ModelError where an adapter's tensors, by name and shape, are not those that it must have on this model."""
+    extra, missing = sorted(found.keys() - wanted.keys()), sorted(wanted.keys() - found.keys())
+    other = [f"{k} ({list(found[k])} instead of {list(wanted[k])})" for k in sorted(found.keys() & wanted.keys()) if found[k] != wanted[k]]
+    trouble = [
+        f"{what}: {_some(names)}"
+        for what, names in (("with no place in this LLM", extra), ("missing", missing), ("of another size", other))
+        if names
+    ]
+    if trouble:
+        raise ModelError(
+            f"The adapter {source} does not fit this LLM: tensors {'; '.join(trouble)}. Use the LLM that it was trained on, or take its "
+            "files again."
+        )
+
+
+def _some(names: Collection[str], most: int = 3) -> str:
+    shown = ", ".join(list(names)[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def _detach(model: Any, name: str, first: bool) -> None:
+    """Take away what was put on the model, if anything was."""
+    if not isinstance(model, PeftModel):
+        return
+    if first:
+        model.unload()
+    elif name in model.peft_config:
+        model.delete_adapter(name)

@@ -1,20 +1,17 @@
 """What goes to a Space."""
 
 import base64
-import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 import yaml
 from huggingface_hub import constants as hub_constants
 
+from tests.hub import Hub, serving
 from wrapper.deploy import ROOT, card, deploy, items
 from wrapper.errors import DataError, ModelError
 
@@ -74,52 +71,11 @@ def test_a_presets_space_fetches_its_ungated_models_while_it_is_built() -> None:
         card("huge")
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Of the Hub's interface what an upload uses, as huggingface_hub calls it; keeps what it was sent."""
-
-    sent: ClassVar[dict[str, Any]] = {}
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        kind = self.path.split("?")[0].rsplit("/", 2)[-2 if "/commit/" in self.path or "/preupload/" in self.path else -1]
-        self.sent[kind] = [json.loads(line) for line in body.splitlines()]
-        answers: dict[str, Any] = {
-            "create": {"url": "https://huggingface.co/spaces/you/demo"},
-            "preupload": {
-                "files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in self.sent[kind][0].get("files", [])]
-            },
-            "commit": {"commitUrl": "https://huggingface.co/spaces/you/demo/commit/1", "commitOid": "1", "success": True},
-        }
-        answer = json.dumps(answers.get(kind, {})).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def do_GET(self) -> None:
-        """What stands in the Space: a file of ours, one that is none any longer, and the Hub's own."""
-        files = [{"type": "file", "path": p, "size": 1, "oid": "0"} for p in ("app.py", "wrapper/old.py", ".gitattributes")]
-        info = {"id": "you/demo", "siblings": [{"rfilename": f["path"]} for f in files], "sha": "0", "private": True}
-        answer = json.dumps(files if "/tree/" in self.path else info).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
-
-
 def test_an_upload_sends_the_listed_files_and_sets_the_preset() -> None:
-    """To a server here that answers as the Hub does; the Hub itself is out of reach."""
-    with HTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        environment = os.environ | {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "0"}
+    with serving() as address:
+        environment = os.environ | {"HF_ENDPOINT": address, "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "0"}
         command = [sys.executable, "-W", "ignore", "-m", "wrapper", "deploy", "--space", "you/demo", "--preset", "paper"]
         ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        server.shutdown()
     assert ran.returncode == 0, ran.stderr
     made = Hub.sent["create"][0]
     assert made.get("private") or made.get("visibility") == "private"  # versions of huggingface_hub say it either way

@@ -153,7 +153,7 @@ def asked(expression: str, tokenizer: Any) -> str:
 
 @dataclass(frozen=True)
 class GroundingDino:
-    """GD: boxes whose best token is above `threshold`, best first, labelled with the noun group of that token."""
+    """GD: boxes whose best token is above `threshold`, best first, labelled with the noun group that has the best token."""
 
     detector: Detector
     threshold: float = 0.15
@@ -169,29 +169,17 @@ class GroundingDino:
         tokens = found.tokens_of(0, len(found.text))
         if not tokens:
             return []
-        groups = parse(found.text).groups
+        groups = {g.text: t for g in parse(found.text).groups if (t := found.tokens_of(g.start, g.end))}
         scores = found.probabilities[:, tokens].max(1).values
         out = []
         for query in scores.argsort(descending=True).tolist():
             box = clipped(found.boxes[query].tolist(), size)
             if scores[query] <= self.threshold or box is None:
                 continue
-            best = tokens[int(found.probabilities[query, tokens].argmax())]
-            out.append(Candidate(box, words_at(found.text, found.offsets[best], groups), float(scores[query]), self.name))
+            best = {float(found.probabilities[query, t].max()): label for label, t in groups.items()}
+            label = best[max(best)] if best else found.text
+            out.append(Candidate(box, label, float(scores[query]), self.name))
         return listed(out, self.same_box)
-
-
-def words_at(text: str, span: tuple[int, int], groups: Sequence[NounGroup]) -> str:
-    """What a token stands for: the noun group that it is in, else the whole word that it is a piece of."""
-    start, end = span
-    for group in groups:
-        if group.start <= start and end <= group.end:
-            return group.text
-    while start > 0 and not text[start - 1].isspace():
-        start -= 1
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    return text[start:end].strip(" ,;:!") or text[start:end]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 PEFT says nothing of tensors that fit nowhere, and such an adapter answers as the model does without one.
 """
 
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,15 @@ WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
 
 
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Keeps PEFT's advice on output layers away, which is for adapters that are merged or change the vocabulary; ours do neither."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
+        yield
+
+
 def attach(model: Any, source: str, name: str) -> Any:
     """The model with one more LoRA adapter (DoRA and fully trained modules among it), under a name of its own.
 
@@ -31,10 +42,11 @@ def attach(model: Any, source: str, name: str) -> Any:
     first = not isinstance(model, PeftModel)
     wrapped = model
     try:
-        if first:
-            wrapped = PeftModel(model, config, adapter_name=name)
-        else:
-            model.add_adapter(name, config)
+        with without_advice():
+            if first:
+                wrapped = PeftModel(model, config, adapter_name=name)
+            else:
+                model.add_adapter(name, config)
         _fill(wrapped, state, source, name)
     except ModelError:
         _detach(wrapped, name, first)

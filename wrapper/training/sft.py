@@ -13,7 +13,6 @@ missed: prompts and answers are turned into tokens by the `Llm` that serves them
 import json
 import shutil
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -37,6 +37,7 @@ from wrapper.pipeline import load_llm
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, revision, write_whole
 from wrapper.selectors.llama import Llm
+from wrapper.selectors.lora import without_advice
 from wrapper.training.rows import Rows, make_rows
 from wrapper.training.settings import TrainSettings
 
@@ -73,18 +74,16 @@ def train(run: Run) -> dict[str, Any]:
         print(rows.summary())
     if not rows.rows:
         raise DataError("No row is left to train on. Propose for more examples, or with proposers that find the objects.")
-    trainer = AnswerTrainer(
-        model=with_lora(llm.model, run),
-        args=arguments(run),
-        train_dataset=[tokens(llm, r.prompt, int(r.completion)) for r in rows.rows],
-        data_collator=side_by_side,
-        callbacks=loggers(run) if state.is_main_process else [],
-    )
-    trainer.add_callback(Curve(run, llm, trainer))
-    began = time.monotonic()
-    with warnings.catch_warnings():
-        # PEFT takes LoRA on lm_head for a new vocabulary and keeps the whole layer too; in a checkpoint that does no harm
-        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
+    with without_advice():
+        trainer = AnswerTrainer(
+            model=with_lora(llm.model, run),
+            args=arguments(run),
+            train_dataset=[tokens(llm, r.prompt, int(r.completion)) for r in rows.rows],
+            data_collator=side_by_side,
+            callbacks=loggers(run) if state.is_main_process else [],
+        )
+        trainer.add_callback(Curve(run, llm, trainer))
+        began = time.monotonic()
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
     record = describe(run, rows, trainer.state.log_history, time.monotonic() - began)
     if trainer.is_world_process_zero():
@@ -144,7 +143,11 @@ def with_lora(model: Any, run: Run) -> Any:
     """The model with fresh LoRA matrices; nothing else of it is trained."""
     s = run.settings
     if run.preset.four_bit:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=s.checkpointing)  # type: ignore[no-untyped-call]
+        for module in model.modules():
+            if isinstance(module, Linear4bit):  # on some CPUs a look in between packs the weights for kernels that have no gradient
+                module.support_avx512bf16_for_cpu = False
+        # Checkpointing is the trainer's own, with which layers need no gradient of their inputs
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
     set_seed(s.seed)
     return get_peft_model(
         model,

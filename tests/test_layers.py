@@ -9,7 +9,8 @@ RANK = {
     "errors": 0, "quiet": 0, "candidates": 0, "control_tokens": 0,
     "adapters": 1, "expressions": 1, "hub": 1, "merging": 1, "images": 1, "prompt": 1, "subject": 1,
     "trace": 1, "draw": 1, "export": 1, "scenes": 1,
-    "datasets": 2, "proposers": 2, "selectors": 3, "presets": 3, "deploy": 4, "pipeline": 4, "proposals": 4, "proposing": 5, "training": 6,
+    "datasets": 2, "proposers": 2, "selectors": 3, "presets": 3, 
+    "adapter_import": 5, "deploy": 4, "pipeline": 4, "proposals": 4, "proposing": 5, "training": 6,
     "evaluation": 6, "ui": 7, "cli": 8, "__main__": 9, "__init__": 10,
 }  # fmt: skip
 

@@ -36,14 +36,16 @@ def record(source: str) -> dict[str, Any] | None:
 
 
 def in_words(found: Mapping[str, Any]) -> str:
-    """What an adapter was trained on."""
+    """What an adapter was trained on, or where it was taken from."""
+    if "imported" in found:
+        return f"from {found['imported']['source']}, licence {found['imported']['licence']}"
     data = found["data"]["train"]
     return f"trained on {found['rows']['examples']:,} examples of {data['name']}, with candidates of {' and '.join(found['proposers'])}"
 
 
 def misfit(found: Mapping[str, Any], proposers: Sequence[str]) -> str | None:
     """A warning where an adapter reads other candidates than it was trained on."""
-    if set(found["proposers"]) == set(proposers):
+    if not found["proposers"] or set(found["proposers"]) == set(proposers):
         return None
     return (
         f"This adapter was trained on candidates of {' and '.join(found['proposers'])}, and now reads those of "

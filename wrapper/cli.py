@@ -289,6 +289,28 @@ def push(
     print(send(folder, repository, private=not public))
 
 
+@adapters.command("import")
+def take_over(
+    paths: Annotated[list[Path], typer.Argument(help="A PEFT folder, a .tar.gz, or its parts (….part_aa finds the others beside it).")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
+    base: Annotated[str | None, typer.Option(help="The LLM it was trained on; what it says itself where not given.")] = None,
+    template: Annotated[Path | None, typer.Option(help="A prompt.json with the wording it was trained with.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where it comes from, for the record; the file's name where not given.")] = None,
+    licence: Annotated[str, typer.Option(help="Its licence, for the record.")] = "unknown",
+    proposers: Annotated[str, typer.Option(help="Whose candidates it was trained on, such as florence2.")] = "",
+) -> None:
+    """Take over a released adapter: join, unpack, convert, and check it against its LLM."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    from wrapper.adapter_import import Origin, import_adapter
+
+    origin = Origin(source or paths[0].name, licence, tuple(_names(proposers)))
+    for note in import_adapter(paths, out, base, origin, template):
+        print(f"note: {note}")
+    print(f"wrote {out}")
+
+
 @app.command()
 def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the results; a run that was cut goes on.")],

@@ -117,8 +117,8 @@ def check_places(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int,
     ]
     if trouble:
         raise ModelError(
-            f"The adapter {source} does not fit this LLM: tensors {'; '.join(trouble)}. Use the LLM that it was trained on, or take its "
-            "files again."
+            f"The adapter {source} does not fit this LLM: tensors {'; '.join(trouble)}. Use the LLM that it was trained on. "
+            "If layers of that LLM itself were saved with it, `python -m wrapper adapter import` leaves them out."
         )
 
 

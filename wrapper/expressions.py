@@ -12,6 +12,9 @@ from wrapper.errors import ExpressionError
 MAX_EXPRESSION = 500
 """Characters."""
 
+JOINER = "\u200d"
+"""Makes one sign of several, as in "👩‍🚀"."""
+
 _SAME = str.maketrans({
     **dict.fromkeys("“”„‟«»″〝〞", '"'), **dict.fromkeys("‘’‚‛‹›′`´", "'"), **dict.fromkeys("‐‑‒–—―−﹘", "-"),
 })  # fmt: skip
@@ -37,8 +40,9 @@ def written(expression: str) -> str:
 
     Signs such as "🦄" count as words: they may mean nothing to a model, which is another thing than not asking.
     """
-    shown = "".join(c if c.isprintable() or c == "\u200d" else " " for c in unicodedata.normalize("NFC", _without_surrogates(expression)))
-    text = " ".join(shown.split())
+    text = unicodedata.normalize("NFC", _without_surrogates(expression))
+    text = "".join(c if c.isprintable() or c == JOINER else "" if unicodedata.category(c) == "Cf" else " " for c in text)
+    text = " ".join(text.split())
     if not any(unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "So" for c in text):
         raise ExpressionError("There is no expression. Describe one object in words, such as “the cup left of the green book”.")
     if len(text) > MAX_EXPRESSION:

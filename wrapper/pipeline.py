@@ -28,7 +28,7 @@ from wrapper.selectors.llama import Llm
 PROPOSERS = ("florence2", "gdrec", "gd")
 ENSEMBLE = ("florence2", "gdrec")
 SCORING = ("gdrec", "gd")
-"""Proposers that say how sure they are, and propose nothing where nothing looks like the words."""
+"""Proposers that propose nothing where nothing looks like the words, the one that takes them more strictly first."""
 AUTO, ZERO_SHOT = "auto", "zero-shot"
 Tell = Callable[[str], None]
 
@@ -61,7 +61,7 @@ def seen(selection: Selection, by_proposer: Mapping[str, Sequence[Candidate]]) -
     """The selection, or "not found" where a detector that was asked has no box for any of the words: others propose what they see,
     whatever they are asked. An addition to the method, which always answers."""
     asked = [by_proposer[name] for name in SCORING if name in by_proposer]
-    if selection.index is None or not asked or any(asked):
+    if selection.index is None or not asked or asked[0]:
         return selection
     return replace(selection, index=None, reason=Reason.NOTHING_LIKE_IT)
 

@@ -20,16 +20,18 @@ FILE_NAME = "prompt.json"
 class PromptTemplate:
     """The wording of a prompt.
 
-    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line where
-    there is a score ({score}), and where the candidates come from more than one proposer ({source}). prompt: the whole
-    text, from {candidates} (the lines, one below the other), {expression} and {indices} (0,1,2...). system: a system
-    message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which
-    the picture's longer side is scaled in the text, 0 for coordinates as they are.
+    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line where there is a
+    score ({score}), and where the candidates come from more than one proposer ({sources}: all who propose it; {source}: the one
+    whose label leads). also: what follows the label for each other label of the same object ({label}). prompt: the whole text, from
+    {candidates} (the lines, one below the other), {expression} and {indices} (0,1,2...). system: a system message, none where
+    empty. decimals: digits behind the point of a coordinate. long_side: pixels to which the picture's longer side is scaled in the
+    text, 0 for coordinates as they are. date: what chat templates that name a date are told, as Llama 3.2's does; they would
+    name today's, and the same question would be another one tomorrow.
     """
 
     line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
     score: str = ", score {score}"
-    source: str = ", from {source}"
+    source: str = ", from {sources}"
     also: str = " / {label}"
     prompt: str = (
         "Objects detected in an image, as boxes [x1, y1, x2, y2] in pixels from the upper left corner:\n"
@@ -46,7 +48,7 @@ class PromptTemplate:
         allowed = {
             "line": {"index", "label", "x1", "y1", "x2", "y2"},
             "score": {"score"},
-            "source": {"source"},
+            "source": {"source", "sources"},
             "also": {"label"},
             "prompt": {"candidates", "expression", "indices"},
         }
@@ -121,5 +123,5 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     line = template.line.format(index=index, label=label, **places)
     if candidate.score is not None:
         line += template.score.format(score=f"{candidate.score:.2f}")
-    sources = " and ".join(source for source in candidate.sources if source != BY_HAND)
-    return line + template.source.format(source=sources) if several and sources else line
+    sources = [source for source in candidate.sources if source != BY_HAND]
+    return line + template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else line

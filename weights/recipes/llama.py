@@ -634,7 +634,7 @@ def save(model: LlamaForCausalLM, reader: Collate) -> None:
     folder = TINY / "llama"
     model.cpu().eval().half().save_pretrained(folder)
     reader.words.save_pretrained(folder)
-    # It reads lists of one source best, and lists are merged before it reads them (`wrapper.merging`)
+    # It has seen one label an object, and reads merged lists best without their sources
     replace(TEMPLATE, source="", also="").save(folder)
     print(f"wrote {folder}")
 

@@ -58,7 +58,7 @@ def test_each_question_is_answered_with_its_own_adapter(llama: Llm, val_scenes: 
     for mixed in (questions, questions[::-1]):
         for q, s in zip(mixed, llama.select(mixed), strict=True):
             assert s.probabilities == pytest.approx(alone[questions.index(q)], abs=1e-3)
-    assert alone[0] != pytest.approx(alone[1], abs=1e-3)
+    assert len(set(alone)) == 4
 
 
 def test_an_adapter_that_is_not_there_is_named(llama: Llm, val_scenes: list[Scene]) -> None:

@@ -254,11 +254,11 @@ def _with_masks(model: Any) -> Iterator[None]:
     if not before.startswith("flash"):
         yield
         return
-    model.set_attn_implementation("sdpa")
+    model.config._attn_implementation = "sdpa"
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        model.config._attn_implementation = before
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,10 @@ def attach(model: Any, source: str, name: str) -> Any:
             raise
         _detach(wrapped, name, first)
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"The adapter {source} was not made for this LLM ({reason}). Choose one that was trained on it.") from error
+        raise ModelError(
+            f"The adapter {source} could not be put on this LLM ({reason}). Choose one that was trained on it"
+            f"{'' if first else ', or load it without the others'}."
+        ) from error
     wrapped.eval()
     return wrapped
 
@@ -67,6 +70,8 @@ def read_config(source: str) -> PeftConfig:
     if config.peft_type != PeftType.LORA:
         kind = str(getattr(config.peft_type, "value", config.peft_type)).lower().replace("_", " ")
         raise ModelError(f"The adapter {source} is of the kind “{kind}”. Only LoRA adapters, DoRA among them, can be used here.")
+    if getattr(config, "bias", "none") != "none":
+        raise ModelError(f"The adapter {source} changes the LLM's own biases, for all others too. Train one with bias “none”.")
     config.inference_mode = True
     return config
 

@@ -3,14 +3,16 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from wrapper.errors import ImageError
-from wrapper.images import MAX_PIXELS, load_image
+from wrapper.images import MAX_PIXELS, load_image, open_picture
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -106,3 +108,50 @@ def test_cmyk_grey_and_animated() -> None:
     frames = [Image.new("RGB", (40, 40), c) for c in ("red", "blue")]
     animated = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert load_image(animated).getpixel((3, 3)) == (254, 0, 0) or load_image(animated).getpixel((3, 3)) == (255, 0, 0)
+
+
+def sideways() -> Image.Image:
+    """A picture in memory whose metadata say that it lies on its side."""
+    data = Image.Exif()
+    data[0x112] = 6
+    return Image.open(io.BytesIO(encoded(RED, "JPEG", exif=data)))
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda data: Image.open(io.BytesIO(data)), lambda data: data, bytearray, io.BytesIO,
+        lambda data: np.asarray(Image.open(io.BytesIO(data))),
+    ],
+    ids=["PIL", "bytes", "bytearray", "BytesIO", "numpy"],
+)  # fmt: skip
+def test_pictures_are_taken_in_every_form(give: Callable[[bytes], Any]) -> None:
+    found = open_picture(give(encoded(RED)))
+    assert (found.mode, found.size, found.getpixel((5, 5))) == ("RGB", (60, 40), (200, 30, 30))
+
+
+def test_pictures_in_memory_go_by_the_rules_of_files() -> None:
+    """Turned upright, 16 bits scaled, transparency on white, the same limits."""
+    assert open_picture(sideways()).size == (40, 60)
+    deep, clear = np.full((40, 60), 32768, dtype=np.uint16), np.zeros((40, 60, 4), np.uint8)
+    for array, color in ((deep, (128, 128, 128)), (clear, (255, 255, 255))):
+        assert open_picture(array).getpixel((5, 5)) == color == open_picture(Image.fromarray(array)).getpixel((5, 5))
+    assert open_picture(Image.new("P", (60, 40))).mode == open_picture(Image.new("CMYK", (60, 40))).mode == "RGB"
+    with pytest.raises(ImageError, match="1 x 1"):
+        open_picture(Image.new("RGB", (1, 1)))
+    cut = Image.open(io.BytesIO(encoded(Image.effect_noise((200, 200), 90))[:3000]))
+    with pytest.raises(ImageError, match="cut short"):
+        open_picture(cut)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((3, 40, 60), np.uint8), np.zeros(5), np.zeros((40, 60, 3)), np.array(["a"]), np.zeros((40, 60, 3), complex)],
+)
+def test_arrays_that_are_no_pictures_are_said(array: Any) -> None:
+    with pytest.raises(ImageError, match=r"is no picture|pixels"):
+        open_picture(array)
+
+
+def test_a_picture_that_needs_nothing_is_not_copied() -> None:
+    assert open_picture(RED) is RED

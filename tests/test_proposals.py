@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from wrapper import datasets
@@ -233,3 +234,42 @@ def test_damaged_files_are_refused(whole: Path, tmp_path: Path, damage: "object"
     with pytest.raises(DataError, match=words) as caught:
         read_candidates(bad)
     assert "bad.jsonl" in str(caught.value)
+
+
+class Picky:
+    """A proposer that fails about certain words, in whatever batch they come."""
+
+    name = "gdrec"
+
+    def __init__(self, inner: Proposer, words: str, error: type[BaseException]) -> None:
+        self.inner, self.words, self.error = inner, words, error
+
+    def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
+        if self.words in expressions:
+            raise self.error("these words")
+        return self.inner.propose(images, expressions)
+
+
+def test_a_row_that_cannot_be_answered_costs_that_row_again_and_again(
+    data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    """The run ends, the row is listed with its reason, and a second run does not die at it."""
+    bad = data.examples[5]
+    picky = {**proposers, "gdrec": Picky(proposers["gdrec"], bad.expression, IndexError)}
+    for name in ("one", "two"):
+        out = tmp_path / name
+        propose(data, settings, picky, out, Worker(), 4)
+        finish(data, settings, out)
+        found = read_candidates(out)
+        assert [(s.where, s.why) for s in found.failed] == [(bad.id, "IndexError: these words")]
+        assert [r.id for r in found.rows] == [e.id for e in data.examples]
+        assert not found.rows[5].lists["gdrec"] and all(r.lists["florence2"] for i, r in enumerate(found.rows) if i != 5)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, KeyboardInterrupt])
+def test_what_concerns_all_rows_passes_through(
+    data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path, error: type[BaseException]
+) -> None:
+    picky = {**proposers, "gdrec": Picky(proposers["gdrec"], data.examples[5].expression, error)}
+    with pytest.raises(error):
+        propose(data, settings, picky, tmp_path / "one", Worker(), 4)

@@ -61,7 +61,9 @@ def _checked(image: Image.Image) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 where there is none or it makes no sense."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata
+            found = image.getexif().get(0x0112, 1)
     except DAMAGED:
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1

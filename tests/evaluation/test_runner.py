@@ -2,18 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from wrapper import datasets
 from wrapper.candidates import IOU_THRESHOLD
 from wrapper.errors import DataError
+from wrapper.evaluation import runner
 from wrapper.evaluation.methods import Method, usual
 from wrapper.evaluation.report import by_turns, report
 from wrapper.evaluation.runner import Evaluation, candidates_file, evaluate, figures_of, read_results
+from wrapper.merging import Merging
 from wrapper.presets import PRESETS
 from wrapper.proposals import read_candidates
+from wrapper.selectors.llama import Llm
 
 DATA = "refscenes:val:24:3"
 
@@ -117,3 +122,68 @@ def test_a_folder_without_results_is_said(tmp_path: Path) -> None:
 def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to evaluate"):
         evaluate(Evaluation("tiny", PRESETS["tiny"], (), (DATA,), tmp_path))
+
+
+def test_an_evaluation_that_was_cut_goes_on_with_the_answers_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = [Method.parse(m) for m in ("gdrec", "gdrec+llm", "gdrec+llm:gdrec")]
+    whole = evaluate(plan(tmp_path / "whole", *methods))
+    monkeypatch.setattr(runner, "AT_ONCE", 8)
+    asked: list[int] = []
+    select = Llm.select
+
+    def counted(self: Llm, questions: Any) -> Any:
+        if sum(asked) == 32:  # the second method is under way
+            raise KeyboardInterrupt
+        asked.append(len(questions))
+        return select(self, questions)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Llm, "select", counted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(plan(tmp_path / "cut", *methods))
+    files = sorted((tmp_path / "cut" / "answers").iterdir(), key=lambda f: len(f.read_bytes()))
+    files[-1].write_bytes(files[-1].read_bytes()[:-9])  # and the last line was not written whole
+    asked.clear()
+    with monkeypatch.context() as counting:
+        counting.setattr(Llm, "select", lambda self, questions: (asked.append(len(questions)), select(self, questions))[1])
+        resumed = evaluate(plan(tmp_path / "cut", *methods))
+    assert sum(asked) <= 48 - 32 + 1
+    for one, other in zip(whole["data"][0]["methods"], resumed["data"][0]["methods"], strict=True):
+        assert one["outcomes"] == other["outcomes"]
+
+
+def test_answers_of_another_adapter_under_the_same_name_are_not_kept(tmp_path: Path) -> None:
+    method = Method.parse("gdrec+llm:mine")
+    found = []
+    for name in ("gdrec", "florence2"):
+        preset = replace(PRESETS["tiny"], adapters={"mine": PRESETS["tiny"].adapters[name]})
+        found.append(evaluate(Evaluation("tiny", preset, (method,), (DATA,), tmp_path))["data"][0]["methods"][0]["outcomes"])
+    assert found[0] != found[1]
+
+
+def test_a_question_that_cannot_be_answered_counts_as_wrong_and_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode, words = Llm.encode, datasets.read(DATA).examples[3].expression
+
+    def broken(self: Llm, prompt: str, template: Any = None) -> list[int]:
+        if words in prompt:
+            raise IndexError("a token out of range")
+        return encode(self, prompt, template)
+
+    monkeypatch.setattr(Llm, "encode", broken)
+    [found] = evaluate(plan(tmp_path, Method.parse("florence2+llm")))["data"][0]["methods"]
+    assert found["figures"]["reasons"]["failed"] == 1 and found["figures"]["p_at_1"]["n"] == 24
+    assert "IndexError: a token out of range" in capsys.readouterr().out
+
+
+def test_the_papers_lists_can_be_evaluated_and_reported(tmp_path: Path) -> None:
+    preset = replace(PRESETS["tiny"], merging=Merging.CONCATENATED)
+    methods = tuple(Method.parse(m) for m in ("gdrec", "florence2", "florence2,gdrec+llm:ensemble", "florence2,gdrec+oracle"))
+    both = [
+        evaluate(Evaluation("tiny", p, methods, (DATA,), tmp_path / p.merging))["data"][0]["methods"] for p in (PRESETS["tiny"], preset)
+    ]
+    boxes = [m[2]["figures"]["boxes"] for m in both]
+    assert boxes[0] < boxes[1], "objects that both find stand on the list once"
+    assert [m["figures"]["p_at_1"] for m in both[0][:2]] == [m["figures"]["p_at_1"] for m in both[1][:2]], "own answers are the same"
+    report(tmp_path / preset.merging)

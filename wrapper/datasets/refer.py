@@ -56,19 +56,14 @@ def read_plain_pickle(path: Path) -> Any:
     if path.stat().st_size > MAX_PICKLE:
         raise DataError(f"{path} has more than {MAX_PICKLE // 1_000_000} MB, more than any refs file. Check that it is the right one.")
     data = read_bytes(path)
+    if not data.startswith(pickle.PROTO):  # a pickle in text, as the published ones are, may have been through Windows
+        data = data.replace(b"\r\n", b"\n")
     try:
-        return _unpickled(data)
+        return PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
     except DataError as error:
         raise DataError(f"{path} was not opened: {error}. Download it again from the refer project.") from error
     except BROKEN as error:
-        try:  # the published files are text, and some have been through Windows
-            return _unpickled(data.replace(b"\r\n", b"\n"))
-        except (DataError, *BROKEN):
-            raise DataError(f"{path} is damaged or no pickle ({error}). Download it again.") from error
-
-
-def _unpickled(data: bytes) -> Any:
-    return PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
+        raise DataError(f"{path} is damaged or no pickle ({error}). Download it again.") from error
 
 
 def read_refer(folder: Path, splitter: str, split: str, images: Path) -> Dataset:

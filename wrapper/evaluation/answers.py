@@ -37,7 +37,9 @@ class Answers:
         if rows is None:
             self._file.write(self._head + "\n")
         for row in rows or []:
-            found = Answered(Outcome(**row["outcome"]), row["ms"], row["failed"])
+            box = row["outcome"]["box"]
+            judged = Outcome(**row["outcome"] | {"box": None if box is None else tuple(box)})
+            found = Answered(judged, row["ms"], row["failed"])
             self.done[found.outcome.id] = found
         return self
 

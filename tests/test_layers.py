@@ -1,5 +1,5 @@
 """Imports run one way: candidates, errors <- prompt, subject <- datasets, proposers, selectors <- presets
-<- pipeline <- proposals <- proposing <- training, evaluation <- ui <- app, cli."""
+<- inventory <- pipeline <- proposals <- proposing <- training, evaluation <- ui <- app, cli."""
 
 import ast
 from pathlib import Path
@@ -7,11 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RANK = {
     "errors": 0, "quiet": 0, "candidates": 0, "control_tokens": 0,
-    "adapters": 1, "expressions": 1, "hub": 1, "merging": 1, "images": 1, "prompt": 1, "subject": 1,
-    "trace": 1, "draw": 1, "export": 1, "scenes": 1,
-    "datasets": 2, "proposers": 2, "selectors": 3, "presets": 3, 
-    "adapter_import": 5, "deploy": 4, "pipeline": 4, "proposals": 4, "proposing": 5, "training": 6,
-    "evaluation": 6, "ui": 7, "cli": 8, "__main__": 9, "__init__": 10,
+    "adapters": 1, "expressions": 1, "hub": 1, "merging": 1, "images": 1, "prompt": 1, "subject": 1, "trace": 1, "draw": 1, "export": 1,
+    "scenes": 1, "datasets": 2, "proposers": 2, "selectors": 3, "presets": 3, "inventory": 4, "deploy": 4, "pipeline": 5, "proposals": 5,
+    "model_list": 5, "adapter_import": 6, "proposing": 6, "training": 7, "evaluation": 7, "ui": 8, "cli": 9, "__main__": 10,
+    "__init__": 11,
 }  # fmt: skip
 
 

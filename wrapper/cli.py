@@ -201,12 +201,16 @@ def propose(
     from accelerate import PartialState
 
     from wrapper import proposals, proposing
-    from wrapper.pipeline import load_proposers
+    from wrapper.inventory import PROPOSERS_OF, check_room, parts
+    from wrapper.pipeline import check_proposers, load_proposers
 
     state = PartialState(cpu=not torch.cuda.is_available())
     found = datasets.read(data, images)
     chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino)
-    loaded = load_proposers(chosen, _names(proposers), state.device)
+    names = _names(proposers)
+    check_proposers(names)
+    check_room(parts(chosen, state.device.type == "cuda", [PROPOSERS_OF[n] for n in names]), state.device)
+    loaded = load_proposers(chosen, names, state.device)
     settings = proposals.Settings.of(preset, chosen, loaded)
     if state.is_main_process:
         _tell(found)
@@ -378,6 +382,24 @@ def deploy(
     print(f"{sum(i.size for i in listed):10,}  bytes in {len(listed)} files")
     if not dry_run:
         print(space_files.deploy(space, private=not public, preset=preset))
+
+
+@app.command("models")
+def list_models(
+    preset: Annotated[str | None, typer.Option(help=f"Set of models: {', '.join(PRESETS)}; all where not given.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the preset's models that are not here.")] = False,
+) -> None:
+    """List the models of presets: source, licence, size, whether they are here, and the memory they need against what is free."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    from wrapper.model_list import as_text, fetch
+
+    if download:
+        if preset is None:
+            raise WrapperError("Name the models to fetch with --preset.")
+        fetch(find_preset(preset))
+    print(as_text({name: find_preset(name) for name in ([preset] if preset else PRESETS)}))
 
 
 @app.command()

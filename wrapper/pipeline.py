@@ -17,6 +17,7 @@ from wrapper.candidates import BY_HAND, Candidate, Reason, Selection
 from wrapper.errors import ModelError
 from wrapper.expressions import normalise
 from wrapper.images import Picture, open_picture
+from wrapper.inventory import PROPOSERS_OF, check_room, parts
 from wrapper.merging import MOST, Merged, Merging, merge
 from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
@@ -93,6 +94,8 @@ class Wrapper:
         """Load the models of a preset, of the proposers only those named. tell: is told each part before it is loaded."""
         chosen = find_preset(preset) if isinstance(preset, str) else preset
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        check_proposers(proposers)
+        check_room(parts(chosen, device.type == "cuda", [*(PROPOSERS_OF[p] for p in proposers), "LLM"]), device)
         loaded = load_proposers(chosen, proposers, device, tell)
         return cls(MappingProxyType(loaded), load_llm(chosen, device, tell), chosen.merging)
 

@@ -51,6 +51,16 @@ class Preset:
         return torch.bfloat16 if self.half and device.type == "cuda" else torch.float32
 
 
+REVISIONS = {
+    "florence-community/Florence-2-base": "00921df66db728a9ceb750f5eca43e5c203a2051",
+    "florence-community/Florence-2-large": "4271c66b88cdbc05735372ec13b2360108de5317",
+    "IDEA-Research/grounding-dino-tiny": "a2bb814dd30d776dcf7e30523b00659f4f141c71",
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": "31b70e2e869a7173562077fd711b654946d38674",
+    "meta-llama/Meta-Llama-3-8B-Instruct": "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2",
+    "mistralai/Mixtral-8x7B-Instruct-v0.1": "41bd4c9e7e4fb318ca40e721131d4933966c2cc1",
+}
+"""Commits on the Hub, so that a preset is the same models tomorrow. As others cite them: the Hub itself was out of reach here."""
+
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         florence2=str(TINY / "florence-2"),
@@ -66,18 +76,21 @@ PRESETS: dict[str, Preset] = {
     "cpu": Preset(
         florence2="florence-community/Florence-2-base",
         grounding_dino="IDEA-Research/grounding-dino-tiny",
-        llama="meta-llama/Llama-3.2-1B-Instruct",
+        llama="HuggingFaceTB/SmolLM2-1.7B-Instruct",
+        revisions=REVISIONS,
     ),
     "paper": Preset(
         florence2="florence-community/Florence-2-large",
         grounding_dino="IDEA-Research/grounding-dino-tiny",
         llama="meta-llama/Meta-Llama-3-8B-Instruct",
+        revisions=REVISIONS,
         four_bit=True,
     ),
     "mixtral": Preset(
         florence2="florence-community/Florence-2-large",
         grounding_dino="IDEA-Research/grounding-dino-tiny",
         llama="mistralai/Mixtral-8x7B-Instruct-v0.1",
+        revisions=REVISIONS,
         four_bit=True,
     ),
 }
@@ -93,19 +106,14 @@ def best_preset() -> str:
     else the bundled one."""
     import torch
 
+    from wrapper.inventory import parts
+
     if torch.cuda.is_available():
         for name in ("paper", "cpu"):
             preset = PRESETS[name]
-            if all(_at_hand(source) for source in (preset.florence2, preset.grounding_dino, preset.llama)):
+            if all(part.here for part in parts(preset, on_cuda=True)):
                 return name
     return "tiny"
-
-
-def _at_hand(source: str) -> bool:
-    """Whether a checkpoint is a folder, or lies in the Hub's cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return Path(source).is_dir() or isinstance(try_to_load_from_cache(source, "config.json"), str)
 
 
 def find_preset(name: str) -> Preset:

@@ -24,6 +24,7 @@ from wrapper.errors import DataError
 from wrapper.evaluation.answers import Answered, Answers
 from wrapper.evaluation.methods import Method, Oracle, each_by_itself
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
+from wrapper.inventory import PROPOSERS_OF, check_room, parts
 from wrapper.merging import Merging
 from wrapper.pipeline import load_llm, load_proposers
 from wrapper.presets import Preset
@@ -57,6 +58,7 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
         raise DataError("There is nothing to evaluate. Name at least one method and one data set.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = list(dict.fromkeys(p for m in plan.methods for p in m.proposers))
+    check_room(parts(plan.preset, device.type == "cuda", [*(PROPOSERS_OF[n] for n in names), "LLM"]), device)
     proposers = load_proposers(plan.preset, names, device)
     settings = Settings.of(plan.preset_name, plan.preset, proposers)
     used = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)

@@ -32,16 +32,20 @@ from transformers.trainer_utils import get_last_checkpoint
 from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError
 from wrapper.hub import writing
+from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST
 from wrapper.pipeline import load_llm
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, revision, write_whole
+from wrapper.selectors.experts import has_experts
 from wrapper.selectors.llama import Llm
 from wrapper.selectors.lora import without_advice
 from wrapper.training.rows import Rows, make_rows
 from wrapper.training.settings import TrainSettings
 
 CHECKPOINTS = "checkpoints"
+EXPERTS = r".*\.experts\..*"
+"""Experts stand in 3-D parameters, which are no linear layers; the attention and the output get LoRA matrices."""
 NO_LOSS = -100
 """The label of a token that is read, not learnt."""
 CONFIG = "config.json"
@@ -123,6 +127,7 @@ def identity(run: Run) -> dict[str, Any]:
 def load(run: Run) -> Llm:
     """The LLM that gets the adapter."""
     device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
+    check_room(parts(run.preset, device.type == "cuda", ["LLM"]), device)
     llm = load_llm(replace(run.preset, adapters={}), device, max_tokens=run.settings.max_tokens)
     llm.model.set_attn_implementation(run.settings.attention)
     return llm
@@ -152,8 +157,9 @@ def with_lora(model: Any, run: Run) -> Any:
     return get_peft_model(
         model,
         LoraConfig(
-            r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM"
-        ),
+            r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM",
+            exclude_modules=EXPERTS if has_experts(model.config) else None,
+        ),  # fmt: skip
     )
 
 

@@ -12,8 +12,10 @@ import pytest
 import typer
 from PIL import Image
 
-from wrapper.cli import app, main
+from wrapper.cli import app, main, override
 from wrapper.errors import WrapperError
+from wrapper.merging import Merging
+from wrapper.presets import PRESETS
 from wrapper.training.settings import TrainSettings
 
 ROOT = Path(__file__).parents[1]
@@ -162,3 +164,47 @@ def test_a_full_disk_gets_one_sentence(run: Callable[..., Done], tmp_path: Path)
     (tmp_path / "report.md.tmp").symlink_to("/dev/full")
     done = run("report", str(tmp_path))
     assert done.returncode == 1 and "Make room" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_another_llm_comes_without_the_presets_adapters() -> None:
+    """They were not made for it; `--llama` alone must do."""
+    tiny = PRESETS["tiny"]
+    assert override(tiny, llama="you/llama").adapters == {}
+    assert override(tiny, ["gdrec=a"], llama="you/llama").adapters == {"gdrec": "a"}
+    assert override(tiny, ["gdrec=a"]).adapters == {**tiny.adapters, "gdrec": "a"}
+    assert override(tiny).merging is tiny.merging is Merging.CANONICAL
+    assert override(tiny, merging=Merging.CONCATENATED).merging is Merging.CONCATENATED
+
+
+def test_llama_alone_works_with_the_default_preset(run: Callable[..., Done], example: dict[str, str]) -> None:
+    image, llama = str(EXAMPLES / example["image"]), PRESETS["tiny"].llama
+    done = run("locate", image, example["expression"], "--llama", llama, "--proposers", "gdrec", "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_adapter_by_name_is_used_by_itself(run: Callable[..., Done], example: dict[str, str]) -> None:
+    image, gdrec, florence2 = str(EXAMPLES / example["image"]), *(PRESETS["tiny"].adapters[n] for n in ("gdrec", "florence2"))
+    answers = []
+    for options in ((), ("--adapter", f"gdrec={florence2}"), ("--adapter", f"other={florence2}")):
+        done = run("locate", image, example["expression"], "--proposers", "gdrec", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        answers.append([c["probability"] for c in json.loads(done.stdout)["candidates"]])
+    assert answers[0] != answers[1] and answers[0] == answers[2]
+    done = run("compare", image, example["expression"], "--adapter", f"mine={gdrec}", "--use", "mine", "--json")
+    assert json.loads(done.stdout)["methods"][-1]["method"] == "florence2,gdrec+llm:mine"
+    for command in ("locate", "compare"):
+        done = run(command, image, example["expression"], "--adapter", "zero-shot")
+        assert done.returncode == 1 and "Write NAME=SOURCE" in done.stderr
+
+
+def test_the_order_of_models_does_not_matter(run: Callable[..., Done], example: dict[str, str]) -> None:
+    image = str(EXAMPLES / example["image"])
+    both = [run("locate", image, example["expression"], "--proposers", p, "--json").stdout for p in ("florence2,gdrec", "gdrec,florence2")]
+    one, other = (json.loads(text) for text in both)
+    assert one | {"timings_ms": 0} == other | {"timings_ms": 0}
+
+
+def test_what_was_written_is_what_is_shown(run: Callable[..., Done], example: dict[str, str]) -> None:
+    written = f"  Find {example['expression'].upper()} !"
+    result = json.loads(run("locate", str(EXAMPLES / example["image"]), written, "--json").stdout)
+    assert result["expression"] == written.strip()

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import constants as hub_constants
+from packaging.requirements import Requirement
 
 from tests.hub import Hub, serving
-from wrapper.deploy import ROOT, card, deploy, items
+from wrapper.deploy import ROOT, card, deploy, items, rewritten
 from wrapper.errors import DataError, ModelError
 
 
@@ -42,6 +43,18 @@ def test_a_copy_of_it_draws_scenes_and_answers(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.stdout.strip() in ("chosen", "only_candidate"), ran.stderr
+
+
+def test_a_space_gets_a_torch_that_zerogpu_offers() -> None:
+    """Of the versions that the requirements admit, pip takes the newest, which ZeroGPU has not."""
+    sent = rewritten("paper")["requirements.txt"].decode()
+    here = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    [bound] = [line for line in sent.splitlines() if line.startswith("torch")]
+    for version, there in (("2.8.0", True), ("2.9.1", True), ("2.10.0", True), ("2.11.0", True), ("2.12.0", False), ("2.7.1", False)):
+        assert Requirement(bound).specifier.contains(version) == there
+    [ours] = [line.split("#")[0] for line in here.splitlines() if line.startswith("torch")]
+    assert all(Requirement(ours).specifier.contains(v) for v in ("2.8.0", "2.11.0", "2.13.0"))
+    assert len(sent.splitlines()) == len(here.splitlines())
 
 
 def test_large_files_are_refused_by_name(tmp_path: Path) -> None:

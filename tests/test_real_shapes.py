@@ -1,10 +1,14 @@
 """The same code on checkpoints of the published shapes, with the real tokenizers and random weights.
 
-Skipped unless WRAPPER_REAL_SHAPES names a folder that holds florence-2-base, grounding-dino-tiny and llama-3-1b. Random
+    WRAPPER_REAL_SHAPES=shapes python -m pytest -n 0 -s tests/test_real_shapes.py
+
+Skipped unless WRAPPER_REAL_SHAPES names a folder that holds florence-2-base, florence-2-large, grounding-dino-tiny and llama-3-1b. Random
 weights answer at random: what is tested is that everything loads, runs and keeps to its types.
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate, Reason
+from wrapper.inventory import Part
 from wrapper.proposers.base import MOST_PROPOSED
 from wrapper.proposers.florence2 import Florence2, Prompt
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
@@ -70,3 +75,47 @@ def test_llama_scores_every_index_in_one_pass() -> None:
 def test_llama_runs_in_four_bits() -> None:
     llama = Llm.load(folder("llama-3-1b"), CPU, torch.bfloat16, four_bit=True)
     assert llama.select([Question(tuple(CUPS[:3]), EXPRESSIONS[0], (640, 480))])[0].reason is Reason.CHOSEN
+
+
+PROGRAM = """
+import resource, sys
+import torch
+from PIL import Image
+from wrapper.quiet import quiet_libraries
+quiet_libraries()
+from wrapper.candidates import Candidate
+from wrapper.proposers.florence2 import Florence2
+from wrapper.proposers.grounding_dino import Detector, GroundingDinoRec
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
+kind, source, bits = sys.argv[1:]
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before, cpu, dtype = peak(), torch.device("cpu"), torch.float32 if bits == "32" else torch.bfloat16
+picture, text = Image.effect_noise((640, 480), 80).convert("RGB"), "the cup left of the green book"
+if kind == "Florence-2":
+    Florence2.load(source, cpu, dtype, max_new_tokens=100).propose([picture], [text])
+elif kind == "Grounding DINO":
+    GroundingDinoRec(Detector.load(source, cpu)).propose([picture], [text])
+else:
+    cups = tuple(Candidate((10.0 * i, 20.0, 10.0 * i + 50, 60.5), "a small red cup", 0.5, "gdrec") for i in range(20))
+    Llm.load(source, cpu, dtype, bits == "4").select([Question(cups, text, (640, 480))])
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "bits"),
+    [
+        ("Florence-2", "florence-2-base", 32), ("Florence-2", "florence-2-large", 32), ("Grounding DINO", "grounding-dino-tiny", 32),
+        ("LLM", "llama-3-1b", 32), ("LLM", "llama-3-1b", 16), ("LLM", "llama-3-1b", 4),
+    ],
+)  # fmt: skip
+def test_memory_is_as_estimated(kind: str, name: str, bits: int) -> None:
+    """Within 15 per cent of the peak of a process that loads the model and answers one question."""
+    need = Part(kind, folder(name), None, {32: 4, 16: 2, 4: 2}[bits], bits == 4).need(on_cuda=False)
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, kind, folder(name), str(bits)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    measured = int(done.stdout.split()[-1])
+    assert need is not None
+    print(f"{kind} {name}, {bits} bits: {measured / 1e9:.2f} GB measured, {need.peak / 1e9:.2f} GB estimated")
+    assert need.peak == pytest.approx(measured, rel=0.15)

@@ -4,6 +4,7 @@ python -m wrapper deploy --space you/llm-wrapper --dry-run
 python -m wrapper deploy --space you/llm-wrapper --preset paper    # full-size models, on a GPU Space
 """
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from wrapper.presets import find_preset
 ROOT = Path(__file__).parents[1]
 LARGEST = 10 * 2**20
 """Bytes; a Space refuses larger files in a plain push."""
+ZERO_GPU_TORCH = "torch>=2.8,<2.12"
+"""ZeroGPU has 2.8.0, 2.9.1, 2.10.0 and 2.11.0 (Hub docs, Spaces ZeroGPU); a Space without a GPU runs them too."""
 PATTERNS = (
     "app.py", "README.md", "LICENSE", "requirements.txt", "pre-requirements.txt", "wrapper/**/*.py", "wrapper/scenes/*.png",
     "wrapper/scenes/*.json", "wrapper/scenes/*.txt", "weights/tiny/**/*", "examples/*", "docs/*",
@@ -36,9 +39,10 @@ class Item:
 def items(root: Path = ROOT, preset: str | None = None) -> list[Item]:
     """What a Space with a preset's models needs, by path; DataError where a file is too large or one of the main ones is missing."""
     tracked = _tracked(root)
+    changed = rewritten(preset, root)
     found = sorted({p for pattern in PATTERNS for p in _files(root, pattern) if tracked is None or p in tracked})
     listed = [Item(p.relative_to(root).as_posix(), p.stat().st_size) for p in found]
-    listed = [Item(i.name, len(card(preset, root).encode())) if i.name == "README.md" else i for i in listed]
+    listed = [Item(i.name, len(changed.get(i.name, b"")) or i.size) for i in listed]
     for needed in ("app.py", "README.md", "requirements.txt"):
         if needed not in {i.name for i in listed}:
             raise DataError(f"{root} has no {needed}. Run this from the project's own folder, not from an installed package.")
@@ -74,11 +78,22 @@ def card(preset: str | None, root: Path = ROOT) -> str:
     return str(found)
 
 
+def rewritten(preset: str | None, root: Path = ROOT) -> dict[str, bytes]:
+    """Files that a Space gets otherwise than they lie here, by name: the README for its preset, and requirements with a torch that
+    ZeroGPU offers, where pip would take the newest."""
+    files = {name: root / name for name in ("README.md", "requirements.txt")}
+    out = {"README.md": card(preset, root).encode()} if files["README.md"].is_file() else {}
+    if files["requirements.txt"].is_file():
+        text = files["requirements.txt"].read_text(encoding="utf-8")
+        out["requirements.txt"] = re.sub(r"(?m)^torch[<>=].*$", ZERO_GPU_TORCH, text).encode()
+    return out
+
+
 def deploy(space: str, private: bool, preset: str | None = None, root: Path = ROOT) -> str:
     """Upload the files to a Space, which is made where it is missing, and delete there what is none of them; gives the commit's
     address. preset: is set as the Space's WRAPPER_PRESET; None leaves that as it is."""
-    names = [i.name for i in items(root, preset)]
-    files = [CommitOperationAdd(n, card(preset, root).encode() if n == "README.md" else root / n) for n in names]
+    names, changed = [i.name for i in items(root, preset)], rewritten(preset, root)
+    files = [CommitOperationAdd(n, changed.get(n, root / n)) for n in names]
     api = HfApi()
     with writing(f"The Space {space}"):
         api.create_repo(space, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)

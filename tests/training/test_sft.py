@@ -185,3 +185,42 @@ def test_two_processes_of_accelerate_train_one_adapter(candidates: Path, tmp_pat
     record = json.loads((out / "config.json").read_text())
     assert record["curve"][-1]["rows"] >= record["rows"]["training"] > 0
     assert "lora" in " ".join(weights(out))
+
+
+def test_rows_are_put_side_by_side_whatever_tokens_a_model_has() -> None:
+    """Llama 3 and Mixtral have no token for padding, and need none: what is padded with is never seen."""
+    rows = [{"input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}, {"input_ids": [9, 3, 4], "labels": [-100, 3, 4]}]
+    batch = {k: v.tolist() for k, v in sft.side_by_side(rows).items()}
+    assert batch == {
+        "input_ids": [[5, 6, 7, 8], [0, 9, 3, 4]],
+        "attention_mask": [[1, 1, 1, 1], [0, 1, 1, 1]],
+        "position_ids": [[0, 1, 2, 3], [0, 0, 1, 2]],
+        "labels": [[-100, -100, 7, 8], [-100, -100, 3, 4]],
+    }
+
+
+def test_the_loss_is_that_of_all_logits_though_few_are_computed(wrapper: Wrapper, monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = Llm.load(PRESETS["tiny"].llama, torch.device("cpu"), torch.float32)
+    rows = [sft.tokens(llm, text, index) for text, index in (("the cup", 7), ("Which of these many books? " * 9, 12), ("a", 0))]
+    batch = sft.side_by_side(rows)
+    widths: list[int] = []
+    llm.model.lm_head.register_forward_hook(lambda module, given, out: widths.append(given[0].shape[1]))
+    loss: Any = sft.AnswerTrainer.compute_loss(None, llm.model, batch)  # type: ignore[arg-type]
+    assert widths == [max(len(llm.answer(i)) for i in (7, 12, 0)) + 1], "the vocabulary's width is paid for the answers only"
+    each = []
+    for row in rows:
+        logits = llm.model(torch.tensor([row["input_ids"]])).logits[0, :-1].log_softmax(-1)
+        wanted = torch.tensor(row["labels"][1:])
+        each += [-logits[i, w].item() for i, w in enumerate(wanted.tolist()) if w != -100]
+    assert loss.item() == pytest.approx(sum(each) / len(each), abs=1e-4)
+
+
+def test_a_model_under_training_keeps_weights_that_have_gradients(run: Callable[..., sft.Run]) -> None:
+    """On CPUs with AVX512-BF16, a look in evaluation mode packs NF4 weights for kernels that have no gradient."""
+    from bitsandbytes.nn.modules import Linear4bit
+
+    one = run("four")
+    one = replace(one, preset=replace(one.preset, four_bit=True))
+    model = sft.with_lora(sft.load(one).model, one)
+    linear = [m for m in model.modules() if isinstance(m, Linear4bit)]
+    assert linear and not any(m.support_avx512bf16_for_cpu for m in linear)

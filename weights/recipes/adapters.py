@@ -23,7 +23,7 @@ from wrapper.training import sft
 from wrapper.training.settings import settings_of
 
 WORK = Path("runs/adapters")
-DATA = {"train": "refscenes:train:4000", "validation": "refscenes:val:300:11"}
+DATA = {"train": "refscenes:train:4000:7", "validation": "refscenes:val:300:11"}
 ADAPTERS = {"gdrec": ("gdrec",), "florence2": ("florence2",), "ensemble": ENSEMBLE}
 FILES = ("adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md")
 

@@ -154,13 +154,11 @@ def with_lora(model: Any, run: Run) -> Any:
         # Checkpointing is the trainer's own, with which layers need no gradient of their inputs
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
     set_seed(s.seed)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM",
-            exclude_modules=EXPERTS if has_experts(model.config) else None,
-        ),  # fmt: skip
-    )
+    config = LoraConfig(
+        r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM",
+        exclude_modules=EXPERTS if has_experts(model.config) else None,
+    )  # fmt: skip
+    return get_peft_model(model, config)
 
 
 def tokens(llm: Llm, prompt: str, index: int) -> dict[str, list[int]]:

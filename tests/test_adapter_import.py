@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from wrapper import adapters
 from wrapper.adapter_import import Origin, import_adapter
 from wrapper.errors import ModelError
-from wrapper.presets import PRESETS, TINY
+from wrapper.presets import PRESETS, TINY_WEIGHTS
 from wrapper.prompt import PromptTemplate
 from wrapper.selectors.base import Question
 from wrapper.selectors.llama import Llm
 
 BASE = PRESETS["tiny"].llama
-OURS = TINY / "adapters" / "florence2"
+OURS = TINY_WEIGHTS / "adapters" / "florence2"
 ORIGIN = Origin("a release page", "research only", ("florence2",))
 
 

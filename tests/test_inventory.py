@@ -16,7 +16,7 @@ from wrapper.errors import ModelError
 from wrapper.inventory import check_room, count_weights, parts
 from wrapper.model_list import as_text, fetch
 from wrapper.pipeline import Wrapper
-from wrapper.presets import PRESETS, REVISIONS, TINY
+from wrapper.presets import PRESETS, REVISIONS, TINY_WEIGHTS
 from wrapper.ui import models
 
 CPU = torch.device("cpu")
@@ -44,13 +44,13 @@ def test_the_cpu_preset_is_open_to_anyone() -> None:
 
 
 def test_weights_are_counted_in_their_files(wrapper: Wrapper) -> None:
-    found = count_weights(TINY / "llama")
+    found = count_weights(TINY_WEIGHTS / "llama")
     assert found is not None
     model = wrapper.llm.model.get_base_model()
     assert found.count == sum(p.numel() for n, p in model.named_parameters() if "lora" not in n)
-    assert found.file_bytes == (TINY / "llama" / "model.safetensors").stat().st_size
+    assert found.file_bytes == (TINY_WEIGHTS / "llama" / "model.safetensors").stat().st_size
     assert 0 < found.quantised < found.count and not found.experts
-    assert count_weights(TINY / "adapters" / "gdrec") is None
+    assert count_weights(TINY_WEIGHTS / "adapters" / "gdrec") is None
 
 
 def test_nf4_takes_an_eighth_of_single_precision_where_it_applies() -> None:

@@ -120,7 +120,7 @@ class _Joined:
 
 
 @contextmanager
-def _opened(paths: Sequence[Path]) -> Iterator[_Joined]:
+def _open_joined(paths: Sequence[Path]) -> Iterator[_Joined]:
     files = [p.open("rb") for p in paths]
     try:
         yield _Joined(files)
@@ -133,7 +133,7 @@ def _unpack(parts: Sequence[Path], folder: Path) -> None:
     """Copy the adapter's files out of an archive: plain files only, by their last name, of those nearest to its root."""
     depths: dict[str, int] = {}
     try:
-        with _opened(parts) as joined, tarfile.open(fileobj=joined, mode="r|*") as archive:  # type: ignore[call-overload]
+        with _open_joined(parts) as joined, tarfile.open(fileobj=joined, mode="r|*") as archive:  # type: ignore[call-overload]
             for member in archive:
                 place = PurePosixPath(member.name)
                 depth = len(place.parts)

@@ -130,7 +130,7 @@ def compare(
     chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
     quiet_libraries()
     from wrapper.evaluation.compare import EVERY, as_record, in_words, methods_with
-    from wrapper.evaluation.compare import compare as run
+    from wrapper.evaluation.compare import compare_methods as run
     from wrapper.pipeline import PROPOSERS, Wrapper
     from wrapper.trace import explain
 

@@ -12,7 +12,7 @@ from wrapper.proposers.tasks import DENSE_REGIONS, PAPER_TASKS
 if TYPE_CHECKING:
     import torch
 
-TINY = Path(__file__).parents[1] / "weights" / "tiny"
+TINY_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny"
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ REVISIONS = {
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(
-        florence2=str(TINY / "florence-2"),
-        grounding_dino=str(TINY / "grounding-dino"),
-        llama=str(TINY / "llama"),
-        adapters={p.name: str(p) for p in sorted((TINY / "adapters").glob("*")) if p.is_dir()},
+        florence2=str(TINY_WEIGHTS / "florence-2"),
+        grounding_dino=str(TINY_WEIGHTS / "grounding-dino"),
+        llama=str(TINY_WEIGHTS / "llama"),
+        adapters={p.name: str(p) for p in sorted((TINY_WEIGHTS / "adapters").glob("*")) if p.is_dir()},
         half=False,
         tasks=(*PAPER_TASKS, DENSE_REGIONS),
         beams=1,

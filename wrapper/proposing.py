@@ -56,7 +56,10 @@ def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer]
     try:
         done = {row["id"] for part in parts(out) for row in _part_rows(part, header)}
         work = [b for b in batches(data.examples, batch)[worker.rank :: worker.world] if any(e.id not in done for e in b)]
-        with _opened(_part(out, worker.rank), header) as file, tqdm(total=sum(map(len, work)), unit="row", disable=worker.rank > 0) as bar:
+        with (
+            _open_part(_part(out, worker.rank), header) as file,
+            tqdm(total=sum(map(len, work)), unit="row", disable=worker.rank > 0) as bar,
+        ):
             for examples in work:
                 for row in _rows(examples, proposers):
                     if row["id"] not in done:
@@ -108,7 +111,7 @@ def _part_rows(part: Path, header: str) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _opened(part: Path, header: str) -> TextIO:
+def _open_part(part: Path, header: str) -> TextIO:
     """A part opened for appending, cut back to its last whole line, with a header."""
     part.parent.mkdir(parents=True, exist_ok=True)
     file = part.open("a+b")

@@ -7,7 +7,7 @@ import pytest
 
 from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.errors import DataError, ModelError
-from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare, in_words, methods_with
+from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare_methods, in_words, methods_with
 from wrapper.evaluation.methods import Method
 from wrapper.merging import canonical
 from wrapper.pipeline import Wrapper
@@ -20,7 +20,7 @@ METHODS = [Method.parse(text) for text in EVERY]
 def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: list[Scene], adapter: str) -> None:
     picture, text = val_scenes[2].picture(), val_scenes[2].expression.text
     methods = methods_with(wrapper, EVERY, adapter)
-    [_, found] = compare(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], methods)
+    [_, found] = compare_methods(wrapper, [val_scenes[0].picture(), picture], ["the cup", text], methods)
     rows = {name: r.selection for name, r in zip(EVERY, found, strict=True)}
     assert [r.method for r in found] == methods
     for name in ("gd", "gdrec", "florence2"):
@@ -49,7 +49,7 @@ def test_methods_say_which_adapter_they_use(wrapper: Wrapper) -> None:
 
 def test_the_best_candidate_is_not_guessed_without_the_true_box(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
     with pytest.raises(DataError, match="best candidate"):
-        compare(wrapper, [val_scenes[0].picture()], ["the cup"], [Method.parse("gdrec+oracle")])
+        compare_methods(wrapper, [val_scenes[0].picture()], ["the cup"], [Method.parse("gdrec+oracle")])
 
 
 def test_a_record_of_a_comparison_is_plain_data() -> None:

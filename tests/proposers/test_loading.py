@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from wrapper.errors import ModelError
-from wrapper.presets import TINY
+from wrapper.presets import TINY_WEIGHTS
 from wrapper.proposers.loading import load_pretrained
 from wrapper.selectors.llama import Llm
 
 
 def test_a_checkpoint_cut_short_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "llama"
-    shutil.copytree(TINY / "llama", folder)
+    shutil.copytree(TINY_WEIGHTS / "llama", folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
     with pytest.raises(ModelError, match="whole safetensors files"):

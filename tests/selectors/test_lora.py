@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.selectors.test_llama import ask
 from wrapper.errors import ModelError
-from wrapper.presets import PRESETS, TINY
+from wrapper.presets import PRESETS, TINY_WEIGHTS
 from wrapper.scenes.dataset import scenes
 from wrapper.selectors.llama import Llm
 
@@ -30,7 +30,7 @@ def llm() -> Llm:
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
     folder = tmp_path / "adapter"
-    shutil.copytree(TINY / "adapters" / "gdrec", folder)
+    shutil.copytree(TINY_WEIGHTS / "adapters" / "gdrec", folder)
     return folder
 
 
@@ -62,14 +62,14 @@ def ask_with(question: Any, adapter: str | None) -> Any:
 @pytest.mark.parametrize("others", [0, 1])
 def test_an_adapter_that_does_not_fit_is_refused_and_changes_nothing(llm: Llm, adapter: Path, edit: Any, words: str, others: int) -> None:
     for i in range(others):
-        llm.add_adapter(f"good{i}", str(TINY / "adapters" / "florence2"))
+        llm.add_adapter(f"good{i}", str(TINY_WEIGHTS / "adapters" / "florence2"))
     before = picks(llm), picks(llm, "good0" if others else None)
     change(adapter, edit)
     with pytest.raises(ModelError, match=words):
         llm.add_adapter("bad", str(adapter))
     assert (picks(llm), picks(llm, "good0" if others else None)) == before
     assert "bad" not in llm.adapters
-    llm.add_adapter("good", str(TINY / "adapters" / "gdrec"))
+    llm.add_adapter("good", str(TINY_WEIGHTS / "adapters" / "gdrec"))
     assert picks(llm, "good") != before[0] and picks(llm) == before[0]
 
 
@@ -125,7 +125,7 @@ def test_kinds_of_lora_serve_beside_each_other(llm: Llm, tmp_path: Path, options
     source = trained(tmp_path / "one", **options)
     alone = Llm.load(BASE, CPU, torch.float32)
     alone.add_adapter("one", source)
-    llm.add_adapter("gdrec", str(TINY / "adapters" / "gdrec"))
+    llm.add_adapter("gdrec", str(TINY_WEIGHTS / "adapters" / "gdrec"))
     before = picks(llm), picks(llm, "gdrec")
     llm.add_adapter("one", source)
     mixed = llm.select([ask_with(q, name) for q in QUESTIONS for name in ("one", None, "gdrec")])
@@ -140,12 +140,12 @@ def test_kinds_of_lora_serve_beside_each_other(llm: Llm, tmp_path: Path, options
 
 def test_what_cannot_stand_beside_the_others_is_refused_and_leaves_them(llm: Llm, tmp_path: Path) -> None:
     source = trained(tmp_path / "one", r=4, target_modules=["q_proj"], modules_to_save=["lm_head"])
-    llm.add_adapter("gdrec", str(TINY / "adapters" / "gdrec"))
+    llm.add_adapter("gdrec", str(TINY_WEIGHTS / "adapters" / "gdrec"))
     before = picks(llm), picks(llm, "gdrec")
     with pytest.raises(ModelError, match="load it without the others"):
         llm.add_adapter("one", source)
     assert (picks(llm), picks(llm, "gdrec")) == before
-    llm.add_adapter("florence2", str(TINY / "adapters" / "florence2"))
+    llm.add_adapter("florence2", str(TINY_WEIGHTS / "adapters" / "florence2"))
     assert (picks(llm), picks(llm, "gdrec")) == before
 
 

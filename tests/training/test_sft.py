@@ -22,10 +22,10 @@ from wrapper.proposals import Proposals, Settings, read_candidates
 from wrapper.proposing import Worker, finish, propose
 from wrapper.selectors.llama import Llm, Prompt
 from wrapper.training import sft
-from wrapper.training.settings import PAPER, PROJECTIONS, TINY, TrainSettings, settings_of
+from wrapper.training.settings import PAPER_SETTINGS, PROJECTIONS, TINY_SETTINGS, TrainSettings, settings_of
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = replace(TINY, rank=4, alpha=8, batch=8, dropout=0.1, save_every=3, check_every=32, check_rows=8, orders=1)
+SETTINGS = replace(TINY_SETTINGS, rank=4, alpha=8, batch=8, dropout=0.1, save_every=3, check_every=32, check_rows=8, orders=1)
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +161,22 @@ def test_nothing_to_train_on_is_said(run: Callable[..., sft.Run], candidates: Pa
 
 
 def test_the_papers_settings_are_the_default() -> None:
-    assert settings_of("paper") == settings_of("anything else") == TrainSettings() == PAPER
-    assert (PAPER.rank, PAPER.alpha, PAPER.dropout, PAPER.lr, PAPER.batch, PAPER.epochs) == (128, 256, 0.1, 1e-5, 4, 1.0)
-    assert settings_of("tiny") == TINY
+    assert settings_of("paper") == settings_of("anything else") == TrainSettings() == PAPER_SETTINGS
+    assert (
+        PAPER_SETTINGS.rank,
+        PAPER_SETTINGS.alpha,
+        PAPER_SETTINGS.dropout,
+        PAPER_SETTINGS.lr,
+        PAPER_SETTINGS.batch,
+        PAPER_SETTINGS.epochs,
+    ) == (128, 256, 0.1, 1e-5, 4, 1.0)
+    assert settings_of("tiny") == TINY_SETTINGS
 
 
 @pytest.mark.parametrize("wrong", [{"rank": 0}, {"lr": -1.0}, {"dropout": 1.0}, {"epochs": 0.0}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=next(iter(wrong))):
-        replace(PAPER, **wrong)
+        replace(PAPER_SETTINGS, **wrong)
 
 
 def test_two_processes_of_accelerate_train_one_adapter(candidates: Path, tmp_path: Path) -> None:

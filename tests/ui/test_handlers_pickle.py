@@ -27,7 +27,7 @@ def survives(value: Any) -> Any:
 
 def calls() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every function that runs on a GPU, with arguments as the page gives them."""
-    picture = locate.common.opened(PATH)
+    picture = locate.common.open_upload(PATH)
     *_, (*_, session) = locate.live(PATH, EXPRESSION, ["gdrec"])
     yield locate._stages, (picture, EXPRESSION, ["florence2", "gdrec"], "auto")
     yield locate._choose, (session.selection.candidates, EXPRESSION, session.size, ["gdrec"], "auto")
@@ -47,7 +47,7 @@ def test_arguments_and_results_survive_pickling() -> None:
 
 def test_what_is_wrong_with_a_question_is_still_said_when_it_comes_from_a_gpu_process() -> None:
     """ZeroGPU passes on the words of Gradio's own errors, and of no others."""
-    picture = locate.common.opened(PATH)
+    picture = locate.common.open_upload(PATH)
     calls: list[Callable[[], object]] = [
         lambda: list(locate._stages(picture, EXPRESSION, ["gdrec"], "nobody")),
         lambda: compare._compare(picture, EXPRESSION, "nobody"),
@@ -77,11 +77,11 @@ def handled() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield locate.set_thresholds, (session, 0.5, 0.5)
     yield locate.set_truth, (session, "1, 2, 30, 40")
     yield locate.shuffle, (session,)
-    yield locate.settled, (session,)
+    yield locate.offer_downloads, (session,)
     yield locate.link, (session,)
     yield locate.new_scene, ("any",)
     yield locate.fill, (3,)
-    yield locate.looked_at, (PATH,)
+    yield locate.take_picture, (PATH,)
     yield compare.side_by_side, (PATH, EXPRESSION, "auto", "")
     yield compare.compare, (PATH, EXPRESSION, "auto", "")
     yield compare.slide, (shown, "gd", "gdrec")

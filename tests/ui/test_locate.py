@@ -88,11 +88,11 @@ def test_a_changed_question_leaves_no_promise_and_no_true_box_of_another(session
 
 
 def test_another_picture_takes_the_place_of_the_answer(tmp_path: Path) -> None:
-    *blank, session, truth, picture = locate.looked_at(None)
+    *blank, session, truth, picture = locate.take_picture(None)
     assert blank[1] == locate.HINT and session is None and truth == "" and picture == gr.skip()
     (tmp_path / "text.png").write_text("no image")
     with pytest.warns(UserWarning, match="not an image"):
-        assert locate.looked_at(str(tmp_path / "text.png"))[-1] is None, "what cannot be opened does not stay there"
+        assert locate.take_picture(str(tmp_path / "text.png"))[-1] is None, "what cannot be opened does not stay there"
 
 
 def test_cancel_leaves_an_answer_that_is_there(session: answer.Session) -> None:
@@ -262,7 +262,7 @@ def test_the_boxes_in_the_json_are_the_pixels_drawn(session: answer.Session, tmp
         rotated(path)
     else:
         Image.new("RGB", (900, 120) if kind == "wide" else (2400, 1800), "white").save(path)
-    upright = common.opened(str(path))
+    upright = common.open_upload(str(path))
     w, h = upright.size
     assert (w, h) == {"rotated": (180, 300), "wide": (900, 120), "large": (2400, 1800)}[kind]
     boxes = [(0.1 * w, 0.2 * h, 0.4 * w, 0.7 * h), (0.6 * w, 0.3 * h, 0.9 * w, 0.9 * h)]

@@ -15,7 +15,7 @@ import torch
 
 from wrapper import datasets
 from wrapper.pipeline import ENSEMBLE, load_proposers
-from wrapper.presets import PRESETS, TINY
+from wrapper.presets import PRESETS, TINY_WEIGHTS
 from wrapper.proposals import Proposals, Settings, read_candidates
 from wrapper.proposing import Worker, finish, propose
 from wrapper.quiet import quiet_libraries
@@ -50,9 +50,9 @@ def main() -> None:
         if not (out / sft.CONFIG).exists():
             print(f"adapter {name}", flush=True)
             sft.train(sft.Run("tiny", PRESETS["tiny"], proposers, settings_of("tiny"), train, validation, out))
-        (TINY / "adapters" / name).mkdir(parents=True, exist_ok=True)
+        (TINY_WEIGHTS / "adapters" / name).mkdir(parents=True, exist_ok=True)
         for file in FILES:
-            shutil.copy(out / file, TINY / "adapters" / name / file)
+            shutil.copy(out / file, TINY_WEIGHTS / "adapters" / name / file)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from wrapper.scenes.kinds import KINDS
 from wrapper.scenes.layout import Box, Layout
 
 RUNS = Path(__file__).parents[2] / "runs"
-TINY = Path(__file__).parents[1] / "tiny"
+TINY_WEIGHTS = Path(__file__).parents[1] / "tiny"
 
 
 def device() -> torch.device:

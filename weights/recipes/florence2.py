@@ -37,7 +37,7 @@ from transformers.models.florence2.modeling_florence2 import Florence2VisionBack
 
 from weights.recipes.common import (
     SIZE,
-    TINY,
+    TINY_WEIGHTS,
     DenseHead,
     Plan,
     dense_collate,
@@ -452,7 +452,7 @@ def main() -> None:
 
 def save(model: Florence2ForConditionalGeneration, reader: Collate) -> None:
     """Write model and processor as the published checkpoints are laid out."""
-    folder = TINY / "florence-2"
+    folder = TINY_WEIGHTS / "florence-2"
     for old in folder.glob("*.safetensors*"):  # another number of parts would leave some behind
         old.unlink()
     model.cpu().eval().half().save_pretrained(folder, max_shard_size="8MB")

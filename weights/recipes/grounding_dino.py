@@ -31,7 +31,7 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 
 from weights.recipes.common import (
     SIZE,
-    TINY,
+    TINY_WEIGHTS,
     DenseHead,
     Plan,
     dense_collate,
@@ -325,7 +325,7 @@ def main() -> None:
 
 def save(model: GroundingDinoForObjectDetection) -> None:
     """Write model and processor as the published checkpoints are laid out."""
-    folder = TINY / "grounding-dino"
+    folder = TINY_WEIGHTS / "grounding-dino"
     model.cpu().eval().half().save_pretrained(folder)
     images = GroundingDinoImageProcessorPil(size={"height": SIZE, "width": SIZE})
     GroundingDinoProcessor(images, tokenizer()).save_pretrained(folder)

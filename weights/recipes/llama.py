@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from weights.recipes.common import KIND_INDEX, TINY, Plan, device, restore, train
+from weights.recipes.common import KIND_INDEX, TINY_WEIGHTS, Plan, device, restore, train
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import Candidate
 from wrapper.prompt import PromptTemplate, render
@@ -631,7 +631,7 @@ def main() -> None:
 
 def save(model: LlamaForCausalLM, reader: Collate) -> None:
     """Write model, tokenizer and prompt template as the published checkpoints are laid out."""
-    folder = TINY / "llama"
+    folder = TINY_WEIGHTS / "llama"
     model.cpu().eval().half().save_pretrained(folder)
     reader.words.save_pretrained(folder)
     # It has seen one label an object, and reads merged lists best without their sources

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from weights.recipes.common import TINY
+from weights.recipes.common import TINY_WEIGHTS
 from wrapper.candidates import Candidate
 from wrapper.evaluation.metrics import Figures, outcome
 from wrapper.evaluation.runner import read_results
@@ -61,7 +61,7 @@ def main() -> None:
             for method in data["methods"]:
                 del method["outcomes"]
         record["perfect_lists"] = {split: figures.plain() for split, figures in measured.items()}
-        write_whole(TINY / "results.json", json.dumps(record, indent=1) + "\n")
+        write_whole(TINY_WEIGHTS / "results.json", json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

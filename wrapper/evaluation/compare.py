@@ -46,7 +46,9 @@ def methods_with(wrapper: Wrapper, texts: Sequence[str], adapter: str = AUTO) ->
     return methods
 
 
-def compare(wrapper: Wrapper, images: Sequence[Image.Image], expressions: Sequence[str], methods: Sequence[Method]) -> list[list[Compared]]:
+def compare_methods(
+    wrapper: Wrapper, images: Sequence[Image.Image], expressions: Sequence[str], methods: Sequence[Method]
+) -> list[list[Compared]]:
     """For each pair of picture (RGB) and expression, what each method answers.
 
     An adapter is one of `wrapper.llm`; a method with an LLM that names none is zero-shot. DataError for the oracle, which needs

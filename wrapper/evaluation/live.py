@@ -9,7 +9,7 @@ from PIL import Image
 from wrapper.candidates import IOU_THRESHOLD, Reason, Selection, iou
 from wrapper.datasets import Example
 from wrapper.errors import at_the_cost_of_a_row
-from wrapper.evaluation.compare import Compared, compare
+from wrapper.evaluation.compare import Compared, compare_methods
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
 from wrapper.pipeline import Wrapper
@@ -53,7 +53,7 @@ def _answered(wrapper: Wrapper, examples: Sequence[Example], methods: Sequence[M
     by_id: dict[str, tuple[Compared, ...]] = {}
     trouble: list[str] = []
     with at_the_cost_of_a_row(trouble.append):
-        found = compare(wrapper, [pictures[e.id] for e in good], [e.expression for e in good], methods) if good else []
+        found = compare_methods(wrapper, [pictures[e.id] for e in good], [e.expression for e in good], methods) if good else []
         by_id = {e.id: tuple(rows) for e, rows in zip(good, found, strict=True)}
     if trouble and len(examples) > 1:
         return [answer for e in examples for answer in _answered(wrapper, [e], methods)]

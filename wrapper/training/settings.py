@@ -40,16 +40,16 @@ class TrainSettings:
             raise ModelError("dropout and warmup are shares: at least 0 and less than 1.")
 
 
-PAPER = TrainSettings()
-TINY = TrainSettings(
+PAPER_SETTINGS = TrainSettings()
+TINY_SETTINGS = TrainSettings(
     rank=32, alpha=64, dropout=0.0, lr=5e-4, warmup=0.05, batch=16, by_length=True, orders=1, checkpointing=False, check_every=1600,
     check_rows=300, save_every=50,
 )  # fmt: skip
 """For a model of 3 million parameters, on a CPU, where time goes by the padded length; one other order is enough, as the
 bundled LLM was trained on shuffled lists."""
-SETTINGS = {"tiny": TINY, "cpu": PAPER, "paper": PAPER, "mixtral": PAPER}
+SETTINGS = {"tiny": TINY_SETTINGS, "cpu": PAPER_SETTINGS, "paper": PAPER_SETTINGS, "mixtral": PAPER_SETTINGS}
 
 
 def settings_of(preset: str) -> TrainSettings:
     """A preset's own settings; the paper's for any other."""
-    return SETTINGS.get(preset, PAPER)
+    return SETTINGS.get(preset, PAPER_SETTINGS)

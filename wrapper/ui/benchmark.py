@@ -28,10 +28,10 @@ from wrapper.evaluation.live import Answer, answers, figures
 from wrapper.evaluation.methods import Method
 from wrapper.export import plain_cell
 from wrapper.pipeline import AUTO
-from wrapper.presets import TINY
+from wrapper.presets import TINY_WEIGHTS
 from wrapper.ui import common, models
 
-BUNDLED = TINY / "results.json"
+BUNDLED = TINY_WEIGHTS / "results.json"
 LEAST, MOST = 8, 500
 KIND = "Kind of expression"
 HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
@@ -69,7 +69,7 @@ def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _answers(examples: list[Example], methods: list[str], adapter: str) -> Iterator[list[Answer]]:
-    with common.told():
+    with common.as_page_errors():
         wrapper = models.now().wrapper
         yield from answers(wrapper, examples, methods_with(wrapper, methods, adapter), BATCH)
 
@@ -95,7 +95,7 @@ def live(
                 before = None
             yield *_shown(results), results
     except (WrapperError, gr.Error) as error:
-        common.refused(error)
+        common.warn(error)
         yield ("" if before is None else halted(before), *REST)
 
 
@@ -115,7 +115,7 @@ def benchmark(
     """
     results = None
     try:
-        with common.told():
+        with common.as_page_errors():
             for results in _measured(path, n, methods, adapter, seed):
                 yield _shown(results)
     finally:
@@ -229,7 +229,7 @@ def gallery(results: Results | None, order: str) -> list[tuple[Image.Image, str]
 
 
 def _picture(answer: Answer, method: int) -> Image.Image:
-    with common.told():
+    with common.as_page_errors():
         picture = answer.example.image.open()
     size = picture.size
     picture.thumbnail((common.SHOWN_SIDE, common.SHOWN_SIDE))
@@ -352,7 +352,7 @@ def build() -> gr.Dropdown:
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
-    button.click(None, None, None, js=common.show("progress"), **private)
+    button.click(None, None, None, js=common.scroll_to("progress"), **private)
     run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)

@@ -54,7 +54,7 @@ def _words(error: WrapperError) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def as_page_errors() -> Iterator[None]:
     """For endpoints and GPU workers: errors that a person can act on become Gradio's, which keep their message everywhere."""
     try:
         yield
@@ -62,13 +62,13 @@ def told() -> Iterator[None]:
         raise gr.Error(_words(error), title=DID_NOT_WORK, print_exception=False) from error
 
 
-def refused(error: WrapperError | gr.Error) -> Any:
+def warn(error: WrapperError | gr.Error) -> Any:
     """For the page: say what is wrong, and change nothing. An error of Gradio's would cover the answer that is there."""
     gr.Warning(str(error.message) if isinstance(error, gr.Error) else _words(error), title=DID_NOT_WORK)
     return gr.skip()
 
 
-def keeping(handler: Callable[P, T]) -> Callable[P, T | Any]:
+def keep_page(handler: Callable[P, T]) -> Callable[P, T | Any]:
     """A handler of the page that leaves everything as it is where the input cannot be used."""
 
     @wraps(handler)
@@ -76,12 +76,12 @@ def keeping(handler: Callable[P, T]) -> Callable[P, T | Any]:
         try:
             return handler(*args, **kwargs)
         except (WrapperError, gr.Error) as error:
-            return refused(error)
+            return warn(error)
 
     return kept
 
 
-def opened(path: str | None) -> Image.Image:
+def open_upload(path: str | None) -> Image.Image:
     """The uploaded picture."""
     if path is None:
         raise ImageError("There is no picture. Upload one, paste one, choose an example, or draw a new scene.")
@@ -90,7 +90,7 @@ def opened(path: str | None) -> Image.Image:
     return load_image(path)
 
 
-def show(element: str) -> str:
+def scroll_to(element: str) -> str:
     """JavaScript that brings an element into view where it is out of sight, as on a phone."""
     return """() => {
   const shown = document.getElementById('ELEMENT'), place = shown.getBoundingClientRect();
@@ -115,10 +115,10 @@ def times(ms: Mapping[str, float]) -> str:
     return " + ".join(f"{v:.0f} {NAMES.get(k, 'LLM')}" for k, v in ms.items())
 
 
-def shown(path: str | None) -> Image.Image:
+def open_shrunk(path: str | None) -> Image.Image:
     """The uploaded picture, no larger than the page shows it: what is drawn on again and again."""
     if path is None or not Path(path).is_file():
-        return opened(path)
+        return open_upload(path)
     return _shrunk(path, Path(path).stat().st_mtime_ns)
 
 

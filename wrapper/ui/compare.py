@@ -16,7 +16,7 @@ from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.locate import Tab
 from wrapper.ui.markdown import plain
-from wrapper.ui.picture import Picture
+from wrapper.ui.picture import PictureUpload
 
 HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
 WIDTHS: list[str | int] = [190, 250, 120, 120, 220, 310]
@@ -44,13 +44,13 @@ def seconds(picture: Image.Image, expression: str, adapter: str) -> int:
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _compare(picture: Image.Image, expression: str, adapter: str) -> list[comparing.Compared]:
-    with common.told():
+    with common.as_page_errors():
         wrapper = models.now().wrapper
         methods = comparing.methods_with(wrapper, comparing.EVERY, adapter)
-        return comparing.compare(wrapper, [picture], [expression], methods)[0]
+        return comparing.compare_methods(wrapper, [picture], [expression], methods)[0]
 
 
-@common.keeping
+@common.keep_page
 def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
     """The page's Compare button. Arguments as `compare`'s."""
     return _compared(path, expression, adapter, true_box)
@@ -68,17 +68,17 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
         adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
-    with common.told():
+    with common.as_page_errors():
         return _compared(path, expression, adapter, true_box)[:-1]
 
 
 def _compared(path: str | None, expression: str, adapter: str, true_box: str | None) -> tuple[Any, ...]:
-    picture, text = common.opened(path), written(expression or "")
+    picture, text = common.open_upload(path), written(expression or "")
     truth = common.read_box(true_box, picture.size)
     rows = _compare(picture, text, adapter)
     names = [common.METHODS[m] for m in comparing.EVERY]
     pictures = [
-        (annotate(common.shown(path), r.selection, truth, size=picture.size), _caption(name, r, truth))
+        (annotate(common.open_shrunk(path), r.selection, truth, size=picture.size), _caption(name, r, truth))
         for name, r in zip(names, rows, strict=True)
     ]
     words = f"### “{plain(text)}”\n{plain(comparing.in_words(rows, names))}"
@@ -111,12 +111,12 @@ def matrix(rows: list[comparing.Compared]) -> list[list[str]]:
     ]
 
 
-@common.keeping
+@common.keep_page
 def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Image.Image] | None:
     """Two methods' pictures for the slider."""
     if shown is None:
         return None
-    picture = common.shown(shown.path)
+    picture = common.open_shrunk(shown.path)
     one, other = (
         annotate(picture, shown.rows[comparing.EVERY.index(name)].selection, shown.truth, size=shown.size) for name in (left, right)
     )
@@ -139,7 +139,7 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     state = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            picture = Picture(
+            picture = PictureUpload(
                 label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300, placeholder=common.PICTURE_HINT
             )
         with gr.Column(scale=5, min_width=300):
@@ -193,7 +193,7 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     run = gr.on(
         [button.click, expression.submit], side_by_side, asked, outputs, concurrency_limit=1, show_progress_on=[pictures], **private
     )
-    gr.on([button.click, expression.submit], None, js=common.show("sides"), **private)
+    gr.on([button.click, expression.submit], None, js=common.scroll_to("sides"), **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
     # The cancel first, as in the Locate tab

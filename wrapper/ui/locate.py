@@ -24,7 +24,7 @@ from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.trace import trace
 from wrapper.ui import common, links, models
 from wrapper.ui.answer import HEADERS, Session, candidate_rows, in_words, names, remarks, table
-from wrapper.ui.picture import Picture
+from wrapper.ui.picture import PictureUpload
 from wrapper.ui.theme import LEGEND, LINK
 
 CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
@@ -70,20 +70,20 @@ def question(given: dict[str, Any]) -> tuple[Any, ...]:
 @gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> Iterator[Stage]:
-    with common.told():
+    with common.as_page_errors():
         yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
 
 
 @spaces.GPU(duration=seconds_to_choose)  # type: ignore[untyped-decorator]
 def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
-    with common.told():
+    with common.as_page_errors():
         wrapper = models.now().wrapper
         return wrapper.choose(candidates, expression, size, wrapper.adapter_for(proposers, adapter))
 
 
 @spaces.GPU(duration=seconds_to_shuffle)  # type: ignore[untyped-decorator]
 def _shuffled(session: Session) -> Agreement:
-    with common.told():
+    with common.as_page_errors():
         s, wrapper = session, models.now().wrapper
         asked = Question(s.selection.candidates, normalise(s.expression), s.size, wrapper.adapter_for(s.proposers, s.adapter))
         return shuffle_check(wrapper.llm, asked, s.selection.guess, ORDERS)
@@ -105,7 +105,7 @@ def live(
     try:
         yield from _answered(path, expression, proposers, adapter, least_probability, least_score, true_box)
     except (WrapperError, gr.Error) as error:
-        yield common.refused(error)
+        yield common.warn(error)
 
 
 def locate(
@@ -131,7 +131,7 @@ def locate(
         least_score: Answer "not found" where no detector's score is as high as this; 0 to always answer.
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
-    with common.told():
+    with common.as_page_errors():
         *_, last = _answered(path, expression, proposers, adapter, least_probability, least_score, true_box)
     return last[:-2]
 
@@ -145,7 +145,7 @@ def _answered(
     least_score: float | None,
     true_box: str | None,
 ) -> Iterator[Outputs]:
-    picture = common.opened(path)
+    picture = common.open_upload(path)
     text = written(expression or "")
     if not proposers:
         raise DataError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
@@ -154,7 +154,7 @@ def _answered(
     now = time.monotonic()
     for stage in _stages(picture, normalise(text), order, adapter):
         if stage.selection is None:
-            yield _unfinished(draw_candidates(common.shown(path), stage.candidates, picture.size), stage, order)
+            yield _unfinished(draw_candidates(common.open_shrunk(path), stage.candidates, picture.size), stage, order)
             continue
         session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
         yield view(replace(session, recalled=stage.began < now))
@@ -175,34 +175,34 @@ def view(session: Session) -> Outputs:
     """Everything the page shows of a finished answer."""
     s = session
     corner = None if s.corner is None else s.corner[1:]
-    image = annotate(common.shown(s.path), s.selection, s.truth, s.marked, corner, s.size)
+    image = annotate(common.open_shrunk(s.path), s.selection, s.truth, s.marked, corner, s.size)
     return (
         image, in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
         trace(s.selection, s.expression, s.size), gr.update(choices=names(s.selection), value=s.marked), session,
     )  # fmt: skip
 
 
-@common.keeping
+@common.keep_page
 def ask_again(session: Session | None, expression: str, adapter: str, true_box: str) -> Outputs:
     """Ask only the LLM, about the candidates as they are now."""
-    s, text = _have(session), written(expression or "")
+    s, text = _answer_of(session), written(expression or "")
     return view(_asked(replace(s, truth=common.read_box(true_box, s.size)), s.selection.candidates, text, adapter))
 
 
-@common.keeping
+@common.keep_page
 def delete_candidate(session: Session | None) -> Outputs:
     """Take the candidate that is pointed out from the list, and ask the LLM again."""
-    s = _have(session)
+    s = _answer_of(session)
     if s.marked is None:
         raise DataError("No candidate is pointed out. Press its row in the table or its box in the picture first.")
     rest = s.selection.candidates[: s.marked] + s.selection.candidates[s.marked + 1 :]
     return view(_asked(s, rest, s.expression, s.adapter))
 
 
-@common.keeping
+@common.keep_page
 def add_candidate(session: Session | None, label: str, box: str) -> Outputs:
     """Add a candidate of one's own, and ask the LLM again."""
-    s = _have(session)
+    s = _answer_of(session)
     return view(_added(s, label, common.read_box(box, s.size)))
 
 
@@ -218,10 +218,10 @@ def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapt
     return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None, recalled=False)
 
 
-@common.keeping
+@common.keep_page
 def shuffle(session: Session | None) -> str:
     """Ask the LLM about the same list in other orders."""
-    s = _have(session)
+    s = _answer_of(session)
     if s.answered.reason not in BY_LLM:
         raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
     found = _shuffled(s)
@@ -236,14 +236,14 @@ def shuffle(session: Session | None) -> str:
     )
 
 
-@common.keeping
+@common.keep_page
 def set_thresholds(session: Session | None, least_probability: float | None, least_score: float | None) -> Outputs | Any:
     """Apply other thresholds to the answer that is there; nothing is computed again."""
     least = Thresholds(least_probability or 0.0, least_score or 0.0)
     return gr.skip() if session is None or session.thresholds == least else view(replace(session, thresholds=least))
 
 
-@common.keeping
+@common.keep_page
 def set_truth(session: Session | None, text: str) -> Outputs | Any:
     """Take another true box, or none; nothing is computed again."""
     if session is None or (truth := common.read_box(text, session.size)) == session.truth:
@@ -251,24 +251,24 @@ def set_truth(session: Session | None, text: str) -> Outputs | Any:
     return view(replace(session, truth=truth))
 
 
-@common.keeping
+@common.keep_page
 def mark(session: Session | None, index: int | None) -> Outputs:
     """Point out a candidate by its index, or none."""
-    return view(replace(_have(session), marked=index))
+    return view(replace(_answer_of(session), marked=index))
 
 
-@common.keeping
+@common.keep_page
 def mark_row(session: Session | None, event: gr.SelectData) -> Outputs:
     """Point out the candidate of a row."""
-    s = _have(session)
+    s = _answer_of(session)
     row = int(event.index[0])
     return view(replace(s, marked=row if row < len(s.selection.candidates) else None))
 
 
-@common.keeping
+@common.keep_page
 def click(session: Session | None, does: str, label: str, event: gr.SelectData) -> tuple[Any, ...]:
     """A press on the picture: point out the smallest candidate there, or set a corner of a box. Ends with the true box's text."""
-    s = _have(session)
+    s = _answer_of(session)
     scale = max(1.0, max(s.size) / common.SHOWN_SIDE)
     x, y = min(event.index[0] * scale, s.size[0]), min(event.index[1] * scale, s.size[1])
     if does == SELECT:
@@ -331,14 +331,14 @@ def changed(
     return said_now, "" if stale else gr.skip()
 
 
-def looked_at(path: str | None) -> tuple[Any, ...]:
+def take_picture(path: str | None) -> tuple[Any, ...]:
     """A picture of one's own takes the place of the answer about another; what cannot be opened is said at once."""
     kept = gr.skip()
     if path is not None:
         try:
-            common.opened(path)
+            common.open_upload(path)
         except WrapperError as error:
-            common.refused(error)
+            common.warn(error)
             kept = None
     return None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "", kept
 
@@ -348,7 +348,7 @@ def downloads(session: Session | None) -> list[str] | None:
     if session is None:
         return None
     s = session
-    picture = annotate(common.opened(s.path), s.selection, s.truth)
+    picture = annotate(common.open_upload(s.path), s.selection, s.truth)
     folder = common.scratch()
     picture.save(folder / "annotated.png")
     texts = {
@@ -362,19 +362,19 @@ def downloads(session: Session | None) -> list[str] | None:
     return [str(folder / name) for name in ("annotated.png", *texts)]
 
 
-@common.keeping
-def settled(session: Session | None) -> tuple[list[str] | None, str, Any]:
+@common.keep_page
+def offer_downloads(session: Session | None) -> tuple[list[str] | None, str, Any]:
     """After an answer: its files; and nothing of what was said about an earlier one (the shuffle check, a link)."""
     return downloads(session), "", gr.update(value="", visible=False)
 
 
-@common.keeping
+@common.keep_page
 def link(session: Session | None) -> Any:
     """Keep the answer for whoever opens the link, whose end this gives."""
-    return gr.update(value=f"?answer={links.keep(_have(session))}", visible=True)
+    return gr.update(value=f"?answer={links.keep(_answer_of(session))}", visible=True)
 
 
-def _have(session: Session | None) -> Session:
+def _answer_of(session: Session | None) -> Session:
     if session is None:
         raise DataError("There is no answer yet. Press Locate first.")
     return session
@@ -425,7 +425,7 @@ def build(page: gr.Blocks) -> Tab:
     found = example_rows()
     with gr.Row(equal_height=False, elem_id="locate"):
         with gr.Column(scale=4, min_width=300):
-            picture = Picture(
+            picture = PictureUpload(
                 label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340, placeholder=common.PICTURE_HINT
             )
             expression = gr.Textbox(
@@ -556,12 +556,15 @@ def build(page: gr.Blocks) -> Tab:
     rows.select(mark_row, [session], outputs, **silent)
     pointed.input(mark, [session, pointed], outputs, **silent)
     for change in changes:
-        change.then(settled, [session], [files, checked, address], **silent)
+        change.then(offer_downloads, [session], [files, checked, address], **silent)
     does.change(lambda does: gr.update(visible=does == ADD), [does], [called], queue=False, **silent)
     check.click(shuffle, [session], [checked], **private)
     copy.click(link, [session], [address], **silent).then(None, [address], [address], js=COPY, **silent)
     gr.on(
-        [button.click, expression.submit, examples.click, scene.click, rows.select, pointed.input], None, js=common.show("shown"), **silent
+        [button.click, expression.submit, examples.click, scene.click, rows.select, pointed.input],
+        None,
+        js=common.scroll_to("shown"),
+        **silent,
     )
     # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
     # The words by their `change`, as a textbox has an `input` for some keys only, and one after its `submit` besides
@@ -569,7 +572,7 @@ def build(page: gr.Blocks) -> Tab:
     gr.on(edited, None, cancels=runs, **silent).then(
         changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
     )
-    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(looked_at, [picture], [*outputs, truth, picture], **silent)
+    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(take_picture, [picture], [*outputs, truth, picture], **silent)
     # What is written by a press is asked only in a step of its own, after the `change` of the words has dropped what was asked before
     drawn = gr.on([scene.click], None, cancels=runs, **silent).then(new_scene, [category], written, **silent)
     filled = gr.on([examples.click], None, cancels=runs, **silent).then(fill, [examples], written, **silent)
@@ -579,7 +582,7 @@ def build(page: gr.Blocks) -> Tab:
     )  # fmt: skip
     gr.on([cancel.click], None, cancels=[*runs, drawn, filled], **silent).then(cancelled, [session, words], [words], **silent)
     opened = page.load(restore, [remembered], [*chosen, *written, *outputs], **silent)
-    opened.then(settled, [session], [files, checked, address], **silent)
+    opened.then(offer_downloads, [session], [files, checked, address], **silent)
     for done in (drawn, filled):
         done.success(time.time_ns, None, [pressed], **silent)
     opened.then(named, None, [pressed], **silent)
@@ -592,7 +595,7 @@ def cancelled(session: Session | None, said: str) -> str | Any:
     return gr.skip() if session is not None or said == HINT else CANCELLED
 
 
-@common.keeping
+@common.keep_page
 def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
     """The settings of the last visit or of the link; the example that a link names, to be answered; or the answer that a link
     was copied for."""

@@ -100,7 +100,7 @@ def test_models_answer_every_form_alike(wrapper: Wrapper) -> None:
         assert [x.prompt for x in found] == [x.prompt for x in plain], form
 
 
-@pytest.mark.parametrize("text", ["asdfghjkl", "unicorn", "der rote Ball", "xyzzy plugh", "the professor's spaceship"])
+@pytest.mark.parametrize("text", ["asdfghjkl", "🦄", "猫", "unicorn", "der rote Ball", "xyzzy plugh", "the professor's spaceship"])
 def test_what_no_model_has_a_box_for_is_said_to_be_nothing_like_anything_here(wrapper: Wrapper, text: str) -> None:
     from wrapper.candidates import Reason
     from wrapper.trace import explain

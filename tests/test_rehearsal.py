@@ -129,6 +129,13 @@ def test_it_trains_and_serves_unquantised(preset: Preset, candidates: Path, tmp_
     assert selection.reason in (Reason.CHOSEN, Reason.CHOSEN_FROM_PART) and sum(selection.probabilities) == pytest.approx(1, abs=1e-3)
 
 
+def test_nothing_large_stays_in_16_bits(preset: Preset) -> None:
+    """Of a mixture of experts neither, whose experts are no linear layers."""
+    model: Any = Wrapper.from_preset(preset, ("gdrec",)).llm.model
+    large = [(n, p.dtype) for n, p in model.named_parameters() if p.dim() > 2 or "proj" in n]
+    assert large and {dtype for _, dtype in large} == {torch.uint8}
+
+
 def test_tomorrow_the_prompt_is_the_same(preset: Preset) -> None:
     """Llama 3.2's template names a date: today's, where none is given."""
     llm: Any = Wrapper.from_preset(preset, ("gdrec",)).llm

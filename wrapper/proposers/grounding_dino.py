@@ -34,7 +34,8 @@ class Detection:
     """What the model says about one picture and text.
 
     text: what it was asked, without the closing full stop. probabilities: (queries, tokens) of the text's tokens; boxes:
-    (queries, 4) xyxy in pixels; offsets: the characters that each token covers, (0, 0) for special tokens and the closing full stop.
+    (queries, 4) xyxy in pixels; offsets: the characters that each token covers, (0, 0) for special tokens, for one that stands for
+    all that the model has no token for ("🦄"), and for the closing full stop.
     """
 
     text: str
@@ -132,10 +133,11 @@ class Detector:
                 input_ids=encoded["input_ids"].to(device), attention_mask=encoded["attention_mask"].to(device),
             )  # fmt: skip
         length = encoded["input_ids"].shape[1]
+        known = encoded["input_ids"] != self.processor.tokenizer.unk_token_id
         probabilities = out.logits[..., :length].float().sigmoid().cpu()
         boxes = out.pred_boxes.float().cpu()
         return [
-            self._detection(probabilities[i], boxes[i], image.size, text[:-1], encoded["offset_mapping"][i].tolist())
+            self._detection(probabilities[i], boxes[i], image.size, text[:-1], (encoded["offset_mapping"][i] * known[i, :, None]).tolist())
             for i, (image, text) in enumerate(zip(images, texts, strict=True))
         ]
 

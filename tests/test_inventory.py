@@ -92,6 +92,16 @@ def test_the_page_serves_the_bundled_models_and_says_the_numbers(little: Callabl
     models.load("tiny")
 
 
+def test_on_zerogpu_the_gpu_that_will_be_lent_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While models are loaded there, none is at hand to be asked."""
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    check_room(parts(PRESETS["paper"], True), torch.device("cuda"))
+    with pytest.raises(ModelError, match=r"of the GPU .* and 48\.0 GB are free"):
+        check_room(
+            parts(replace(PRESETS["paper"], llama="mistralai/Mixtral-8x7B-Instruct-v0.1", four_bit=False), True), torch.device("cuda")
+        )
+
+
 def test_models_of_unknown_size_are_not_refused(little: Callable[[float], None]) -> None:
     little(1e9)
     unknown = replace(PRESETS["paper"], llama="you/llama")

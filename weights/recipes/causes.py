@@ -12,6 +12,7 @@ import argparse
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -71,11 +72,14 @@ def points_at(scene: Scene, found: tuple[Candidate, ...]) -> str:
 def named_twice(chosen: Sequence[Scene], rows: Sequence[Proposed]) -> Mapping[str, float]:
     """P@1 of the LLM, zero-shot, on Florence-2's boxes, and on both models' one list after the other and merged."""
     llm = Llm.load(PRESETS["tiny"].llama, torch.device("cpu"), torch.float32)
+    merged = llm.template
+    naming_sources = replace(merged, source=" from {source}")  # as it was trained on lists that stand one after the other
     out = {}
-    for what, proposers, merging in (
-        ("Florence-2's boxes", ("florence2",), Merging.CANONICAL),
-        ("both models' boxes, one list after the other", ENSEMBLE, Merging.CONCATENATED),
-        ("both models' boxes, merged", ENSEMBLE, Merging.CANONICAL),
+    for what, proposers, merging, llm.template in (
+        ("Florence-2's boxes", ("florence2",), Merging.CANONICAL, merged),
+        ("both models' boxes, one list after the other", ENSEMBLE, Merging.CONCATENATED, naming_sources),
+        ("the same, GDrec's first", ENSEMBLE[::-1], Merging.CONCATENATED, naming_sources),
+        ("both models' boxes, merged", ENSEMBLE, Merging.CANONICAL, merged),
     ):
         found = llm.select([row.question(proposers, merging) for row in rows])
         out[what] = sum(is_correct(f.box, s.box) for f, s in zip(found, chosen, strict=True)) / len(chosen)

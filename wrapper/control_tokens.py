@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 
-def spell_out(text: str, tokenizer: Any) -> str:
+def spell_out(text: str, tokenizer: Any, frame: tuple[str, ...] = ()) -> str:
     """The text with a space inside every word that the tokenizer would take for one of its control tokens.
 
-    tokenizer: a transformers tokenizer; all its added tokens count, special or not.
+    tokenizer: a transformers tokenizer; all its added tokens count, special or not. frame: further words that are treated so.
     """
-    pattern = _pattern(tuple(sorted(tokenizer.get_added_vocab())))
+    pattern = _pattern((*sorted(tokenizer.get_added_vocab()), *frame))
     if pattern is None:
         return text
     while (opened := pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:

@@ -32,10 +32,11 @@ class DataError(WrapperError):
 
 
 def is_of_one_row(error: Exception) -> bool:
-    """Whether an error may come from one bad row, picture or file. Memory that is used up, a full disk or a device that is gone
-    concerns all rows."""
-    fatal = {"OutOfMemoryError", "AcceleratorError"}  # torch's, which is not imported here
-    return not isinstance(error, MemoryError) and type(error).__name__ not in fatal and getattr(error, "errno", None) not in DISK
+    """Whether an error may come from one bad row, picture or file. Memory that is used up, a full disk, a device that is gone
+    or a model that does not fit concerns all rows."""
+    fatal = {"OutOfMemoryError", "AcceleratorError"}  # torch's, which is not imported here; on a CPU it says it in words
+    full = isinstance(error, MemoryError) or type(error).__name__ in fatal or "allocate memory" in str(error)
+    return not full and not isinstance(error, ModelError) and getattr(error, "errno", None) not in DISK
 
 
 def in_a_line(error: BaseException) -> str:

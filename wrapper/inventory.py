@@ -6,6 +6,7 @@ Memory is estimated from the number of weights and how they are kept; `tests/tes
 checkpoints of the published shapes take at their peak.
 """
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -104,8 +105,16 @@ class Part:
 
     @property
     def here(self) -> bool:
-        """Whether it is a folder, or lies in the Hub's cache at its revision."""
-        return Path(self.source).is_dir() or self._cached("config.json") is not None
+        """Whether it is a folder, or lies whole in the Hub's cache at its revision: a download may have been cut."""
+        if Path(self.source).is_dir():
+            return True
+        if (index := self._cached("model.safetensors.index.json")) is not None:
+            try:
+                shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            except (OSError, ValueError, KeyError):
+                return False
+            return all((index.parent / shard).is_file() for shard in shards)
+        return self._cached("config.json") is not None and self._cached("model.safetensors") is not None
 
     @property
     def weights(self) -> Weights | None:

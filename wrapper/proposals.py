@@ -4,12 +4,12 @@ The file is JSON lines: a header with every setting that the candidates depend o
 order, and a closing line with the number of rows and the mean time.
 """
 
+import glob
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +100,12 @@ def fingerprint(*files: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-@cache
 def revision(source: str) -> str:
-    """What pins a checkpoint or an adapter: name@commit for the Hub, name@digest of the weights for a folder."""
+    """What pins a checkpoint or an adapter: name@commit for the Hub, name@digest of weights and wording for a folder."""
     folder = Path(source)
     if folder.is_dir():
-        return f"{folder.name}@{fingerprint(*sorted(folder.glob('*.safetensors')))}"
+        beside = [folder / name for name in ("adapter_config.json", "prompt.json") if (folder / name).is_file()]
+        return f"{folder.name}@{fingerprint(*sorted(folder.glob('*.safetensors')), *beside)}"
     files = (
         cached_file(source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
         for name in ("config.json", "adapter_config.json")
@@ -136,7 +136,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def parts(out: Path) -> list[Path]:
     """The files in which the rows of an unfinished file lie."""
-    return sorted(p for p in out.parent.glob(f"{out.name}.part*") if p.name.removeprefix(f"{out.name}.part").isdigit())
+    return sorted(p for p in out.parent.glob(f"{glob.escape(out.name)}.part*") if p.name.removeprefix(f"{out.name}.part").isdigit())
 
 
 # ---- reading it back

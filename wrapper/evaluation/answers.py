@@ -40,7 +40,8 @@ class Answers:
             box = row["outcome"]["box"]
             judged = Outcome(**row["outcome"] | {"box": None if box is None else tuple(box)})
             found = Answered(judged, row["ms"], row["failed"])
-            self.done[found.outcome.id] = found
+            if found.failed is None:  # what failed is asked again
+                self.done[found.outcome.id] = found
         return self
 
     def _whole_lines(self) -> list[dict[str, Any]] | None:
@@ -54,7 +55,13 @@ class Answers:
         if cut:
             with self._path.open("r+b") as file:
                 file.truncate(self._path.stat().st_size - len(cut))
-        return [json.loads(line) for line in whole]
+        rows = []
+        for line in whole:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # damaged: this one is asked again
+                continue
+        return rows
 
     def add(self, answered: Answered) -> None:
         """Write one more down."""

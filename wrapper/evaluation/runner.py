@@ -56,6 +56,7 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
     """Run all methods on all data sets; gives what results.json holds."""
     if not plan.methods or not plan.data:
         raise DataError("There is nothing to evaluate. Name at least one method and one data set.")
+    plan.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = list(dict.fromkeys(p for m in plan.methods for p in m.proposers))
     check_room(parts(plan.preset, device.type == "cuda", [*(PROPOSERS_OF[n] for n in names), "LLM"]), device)
@@ -64,7 +65,6 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
     used = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)
     sources = {name: plan.preset.adapters.get(name, name) for name in used}
     llm = load_llm(replace(plan.preset, adapters=sources), device)
-    plan.out.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "preset": plan.preset_name,
         "models": dict(settings.models) | {"llama": revision(plan.preset.llama)},
@@ -75,14 +75,15 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
         "images": None if plan.images is None else str(plan.images),
         "data": [],
     }
+    revisions = {name: revision(source) for name, source in sources.items()} | {"": record["models"]["llama"]}
     for name in plan.data:
-        record["data"].append(_one(name, plan, settings, proposers, llm, sources))
+        record["data"].append(_one(name, plan, settings, proposers, llm, revisions))
     write_whole(plan.out / RESULTS, json.dumps(record, indent=1) + "\n")
     return record
 
 
 def _one(
-    name: str, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer], llm: Llm, sources: Mapping[str, str]
+    name: str, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer], llm: Llm, revisions: Mapping[str, str]
 ) -> dict[str, Any]:
     data = datasets.read(name, plan.images)
     print(f"{data.name}: {len(data.examples):,} examples")
@@ -97,8 +98,7 @@ def _one(
     for method in plan.methods:
         depends_on = {
             "method": str(method), "merging": plan.preset.merging.value, "candidates": fingerprint(candidates_file(plan.out, name)),
-            "llm": revision(plan.preset.llama) if method.how == "llm" else None,
-            "adapter": revision(sources[method.adapter]) if method.adapter else None,
+            "llm": revisions[""] if method.how == "llm" else None, "adapter": revisions[method.adapter] if method.adapter else None,
         }  # fmt: skip
         with Answers(answers_file(plan.out, name, method), depends_on) as answers:
             outcomes, ms, failed = judge(found, method, plan.preset.merging, llm, answers)

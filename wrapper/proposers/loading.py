@@ -22,7 +22,7 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
         raise ModelError(f"{what}: there is no folder {source}. Check the path, or give a Hugging Face Hub id such as owner/name.")
     try:
         return load(source, **options)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()
         why = reason[0] if reason else type(error).__name__
         raise ModelError(f"{what} could not be loaded from {source} ({why}). {_way_out(what, source)}") from error

@@ -5,10 +5,11 @@ included, given the prompt. All candidates of a batch of prompts are scored in o
 by side behind the prompt, and a mask lets each see the prompt and itself only.
 """
 
+import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -65,6 +66,8 @@ class Llm:
         self.max_tokens, self.batch = max_tokens, batch
         self._adapters: dict[str, Adapter] = {}
         self._answers: dict[tuple[PromptTemplate, int], list[int]] = {}
+        self._keys = itertools.count()
+        self._frame = frame_words(tokenizer)
         self._lock = threading.Lock()
 
     @classmethod
@@ -102,7 +105,7 @@ class Llm:
         ModelError where it does not fit; then nothing has changed. Its file is read on the CPU and its weights go where the
         model's are: a Space with ZeroGPU has no CUDA yet.
         """
-        key = f"adapter{len(self._adapters)}"
+        key = f"adapter{next(self._keys)}"
         with self._lock:
             self.model = attach(self.model, source, key)
             self._adapters[name] = Adapter(key, template_of(source) or self.template)
@@ -153,7 +156,9 @@ class Llm:
 
     def text(self, candidates: Sequence[Candidate], q: Question, template: PromptTemplate) -> str:
         """What the LLM reads of a list; nothing in it is a control token."""
-        return spell_out(render(candidates, q.expression, template, q.size), self.tokenizer)
+        plain = replace(q, expression=spell_out(q.expression, self.tokenizer, self._frame))
+        labels = [_with_labels(c, lambda text: spell_out(text, self.tokenizer, self._frame)) for c in candidates]
+        return spell_out(render(labels, plain.expression, template, q.size), self.tokenizer)
 
     def _length(self, prompt: Prompt) -> int:
         return len(prompt.ids) + max(len(self.answer(i, prompt.template)) for i in range(len(prompt.kept)))
@@ -222,6 +227,18 @@ def messages(prompt: str, template: PromptTemplate) -> list[dict[str, str]]:
     """The chat that carries a prompt."""
     system = [{"role": "system", "content": template.system}] if template.system else []
     return [*system, {"role": "user", "content": prompt}]
+
+
+def frame_words(tokenizer: Any) -> tuple[str, ...]:
+    """Words of a chat format that are plain text, as Mixtral's "[INST]": an LLM takes them for the frame wherever they stand."""
+    chat = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}, {"role": "user", "content": "x"}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, date_string="")
+    return tuple(sorted({word for word in text.split() if len(word) > 2 and not word.isalnum()}))
+
+
+def _with_labels(candidate: Candidate, change: Callable[[str], str]) -> Candidate:
+    others = tuple(replace(c, label=change(c.label)) for c in candidate.others)
+    return replace(candidate, label=change(candidate.label), others=others)
 
 
 def template_of(source: str) -> PromptTemplate | None:

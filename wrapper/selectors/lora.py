@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.utils.hub import cached_file
@@ -18,6 +19,14 @@ from transformers.utils.hub import cached_file
 from wrapper.errors import ModelError
 from wrapper.proposers.loading import load_pretrained
 
+UNSUPPORTED = {
+    "alora_invocation_tokens": "is at work behind certain words only (aLoRA)",
+    "layer_replication": "repeats layers of the LLM",
+    "arrow_config": "chooses among other adapters (Arrow)",
+}
+"""Settings of PEFT's that change the LLM for all, or do nothing where the answer is scored; and what they mean."""
+HARMLESS_STARTS = ("gaussian", "orthogonal", "eva")
+"""Ways to begin training that leave the LLM's own weights alone; others (PiSSA, OLoRA, LoftQ ...) take a part out of them."""
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
 
@@ -70,6 +79,15 @@ def read_config(source: str) -> PeftConfig:
     if config.peft_type != PeftType.LORA:
         kind = str(getattr(config.peft_type, "value", config.peft_type)).lower().replace("_", " ")
         raise ModelError(f"The adapter {source} is of the kind “{kind}”. Only LoRA adapters, DoRA among them, can be used here.")
+    for name, why in UNSUPPORTED.items():
+        if getattr(config, name, None):
+            raise ModelError(f"The adapter {source} {why}, which is not supported. Only plain LoRA and DoRA can be used here.")
+    if config.init_lora_weights not in (True, False, *HARMLESS_STARTS):  # type: ignore[attr-defined]
+        raise ModelError(
+            f"The adapter {source} was begun with {config.init_lora_weights!r}, which changes the LLM's own weights, for all others too. "  # type: ignore[attr-defined]
+            "Have PEFT convert it to plain LoRA when it is saved (`path_initial_model_for_weight_conversion`)."
+        )
+    config.init_lora_weights = True  # type: ignore[attr-defined]  # all of it is written over; the LLM is not looked at
     if getattr(config, "bias", "none") != "none":
         raise ModelError(f"The adapter {source} changes the LLM's own biases, for all others too. Train one with bias “none”.")
     config.inference_mode = True
@@ -106,6 +124,9 @@ def _file(source: str, name: str) -> Path | None:
 
 def _fill(model: PeftModel, state: dict[str, Any], source: str, name: str) -> None:
     """Write the tensors into the adapter's places."""
+    bad = [k for k, v in state.items() if not v.is_floating_point() or not bool(v.isfinite().all())]
+    if bad:
+        raise ModelError(f"The adapter {source} has tensors that are no finite numbers: {_some(bad)}. Take it from its source again.")
     places = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     check_places({k: tuple(v.shape) for k, v in state.items()}, {k: tuple(v.shape) for k, v in places.items()}, source)
     set_peft_model_state_dict(model, state, adapter_name=name)
@@ -138,5 +159,9 @@ def _detach(model: Any, name: str, first: bool) -> None:
         return
     if first:
         model.unload()
-    elif name in model.peft_config:
+        return
+    if name in model.peft_config:
         model.delete_adapter(name)
+    for module in model.modules():  # where PEFT gave up half-way it has forgotten the adapter, but not taken it away
+        if isinstance(module, BaseTunerLayer):
+            module.delete_adapter(name)

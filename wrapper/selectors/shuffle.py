@@ -32,7 +32,7 @@ def shuffle_check(selector: Selector, question: Question, index: int | None, ord
     rng, count = random.Random(seed), len(question.candidates)
     shuffled = [rng.sample(range(count), count) for _ in range(orders)]
     found = selector.select([_in_order(question, order) for order in shuffled])
-    return Agreement(index, tuple(order[s.index] for order, s in zip(shuffled, found, strict=True) if s.index is not None))
+    return Agreement(index, tuple(question.candidates.index(s.chosen) for s in found if s.chosen is not None))
 
 
 def _in_order(question: Question, order: Sequence[int]) -> Question:

@@ -50,6 +50,17 @@ def test_forms_that_mean_the_same_are_asked_the_same(form: str) -> None:
         ("Find: the cat", "the cat"),
         ("i am looking for a blue bike", "a blue bike"),
         ("cafe\u0301", "café"),
+        ("please, find the dog", "the dog"),
+        ("Hey, where is the red cup?", "the red cup"),
+        ("(the red cup)", "the red cup"),
+        ("1. the red cup", "the red cup"),
+        ("the red cup。", "the red cup"),
+        ("the man´s hat", "the man's hat"),
+        ("“the cup” left of “the book”", '"the cup" left of "the book"'),
+        ('the sign that says "STOP"', 'the sign that says "stop"'),
+        ('"the red cup', "the red cup"),
+        ("the card that says thank you", "the card that says thank you"),
+        ("What is the dog holding?", "what is the dog holding"),
         # words of frames that are part of what is meant
         ("box on the left", "box on the left"),
         ("spot on the shirt", "spot on the shirt"),
@@ -80,6 +91,18 @@ def test_unusable_expressions_get_one_sentence(text: str, words: str) -> None:
     for read in (written, normalise):
         with pytest.raises(ExpressionError, match=words):
             read(text)
+
+
+def test_one_sign_that_stands_for_a_sentence_is_counted_as_one() -> None:
+    with pytest.raises(ExpressionError, match="at most 500 are read"):
+        normalise("ﷺ" * 60)
+    assert normalise(normalise("ﷺ" * 10)) == normalise("ﷺ" * 10)
+
+
+@pytest.mark.parametrize("thing", [None, 5, b"the cup", ["the cup"]])
+def test_what_is_no_text_is_said(thing: object) -> None:
+    with pytest.raises(ExpressionError, match="An expression is text"):
+        normalise(thing)  # type: ignore[arg-type]
 
 
 def test_what_was_written_is_kept_but_for_what_cannot_be_seen() -> None:

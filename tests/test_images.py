@@ -155,3 +155,14 @@ def test_arrays_that_are_no_pictures_are_said(array: Any) -> None:
 
 def test_a_picture_that_needs_nothing_is_not_copied() -> None:
     assert open_picture(RED) is RED
+
+
+@pytest.mark.parametrize("thing", [None, [1, 2], 5, np.array(5), io.StringIO("a")])
+def test_what_is_no_picture_is_said(thing: Any) -> None:
+    with pytest.raises(ImageError):
+        open_picture(thing)
+    closed = io.BytesIO(b"a")
+    closed.close()
+    with pytest.raises(ImageError, match="cannot be read"):
+        open_picture(closed)
+    assert open_picture(memoryview(encoded(RED))).size == (60, 40)

@@ -198,7 +198,11 @@ def _check(folder: Path, base: str | None) -> list[str]:
         shape = load_pretrained("The base model", source, AutoConfig.from_pretrained)
     except ModelError as error:
         raise ModelError(f"{error} The adapter's names and shapes are checked against it; name another with --base.") from error
-    wanted = expected_places(shape, config)
+    try:
+        wanted = expected_places(shape, config)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise ModelError(f"The adapter does not go with {source} ({reason}). Name the LLM it was trained on with --base.") from error
     state = load_file(folder / WEIGHTS)
     check_places({k: tuple(v.shape) for k, v in state.items()}, wanted, folder.name)
     config.base_model_name_or_path = source if not Path(source).is_dir() else Path(source).name

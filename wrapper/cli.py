@@ -20,7 +20,7 @@ from wrapper.presets import PRESETS, Preset, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
 
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Of the operating system's errors those that a person can mend: no room, or no right to write."""
 METHODS_HELP = (
     "May be given several times; the usual ones where not given. PROPOSERS (the first one's own answer), PROPOSERS+llm (zero-shot), "

@@ -19,7 +19,7 @@ _SAME = str.maketrans({
     **dict.fromkeys("“”„‟«»″〝〞", '"'), **dict.fromkeys("‘’‚‛‹›′`´", "'"), **dict.fromkeys("‐‑‒–—―−﹘", "-"),
 })  # fmt: skip
 """Quotation marks, apostrophes and dashes that mean the same as the one on a keyboard."""
-_POLITE = r"(?:please |hey |ok |okay |just )*"
+_POLITE = r"(?:(?:please|hey|hi|hello|ok|okay|just)[, ]+)*"
 _ASKED = r"(?:(?:can|could|would|will) you |help me (?:to )?|i (?:want|need|would like|'d like)(?: you)? to |let's )?"
 _DETERMINER = r"(?= (?:the|a|an|my|your|his|her|their|our|that|this|these|those) )"
 _FRAME = re.compile(
@@ -27,12 +27,19 @@ _FRAME = re.compile(
     r"(?:find|locate|detect|identify|select|show me|point (?:to|at|out)|pick out|look (?:for|at)|search for|click on)(?: me| us)?:?(?= )"
     rf"|(?:show|highlight|pick|spot|mark|box|segment|ground|click|choose)(?: me| us)?{_DETERMINER})"  # nouns as well: "box on the left"
     r"|(?:do you see|can you see|i(?: am|'m) looking for|i mean)(?= )"
-    rf"|(?:where|what|which(?: one)?|who|it|this|that|there|here)(?: is|'s| are){_DETERMINER})\s*"
+    rf"|(?:where|it|this|that|there|here)(?: is|'s| are){_DETERMINER}"
+    # "what is the dog holding" asks for something else than the dog
+    rf"|(?:what|which(?: one)?|who)(?: is|'s| are){_DETERMINER}(?!.*(?:ing|on|in|at|with|of|to|from|for)$))\s*"
 )
 """What asks for an object without being about it, at the start: "find ...", "could you point to ...", "where is ...?"."""
-_FRAME_END = re.compile(r",? (?:please|thanks|thank you)$")
-_EDGE = " \"'.,;:!?…-_*"
+_NUMBER = re.compile(r"^\d+[.)] +(?=\D)")
+"""That of a list: "1. the red cup"."""
+_FRAME_END = re.compile(r"(?:,? please|, (?:thanks|thank you))$")
+_EDGE = " .,;:!?…-_*。、！？¿¡"
 """What says nothing at the start and the end of an expression."""
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
+_PAIRS = {'"': '"', "'": "'", "(": ")", "[": "]", "<": ">"}
+"""What says nothing where it stands around the whole."""
 
 
 def written(expression: str) -> str:
@@ -40,14 +47,16 @@ def written(expression: str) -> str:
 
     Signs such as "🦄" count as words: they may mean nothing to a model, which is another thing than not asking.
     """
-    text = unicodedata.normalize("NFC", _without_surrogates(expression))
+    if not isinstance(expression, str):
+        raise ExpressionError(f"An expression is text, not {type(expression).__name__}.")
+    text = unicodedata.normalize("NFC", without_surrogates(expression))
     text = "".join(c if c.isprintable() or c == JOINER else "" if unicodedata.category(c) == "Cf" else " " for c in text)
     text = " ".join(text.split())
-    if not any(unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "So" for c in text):
+    if not _says_something(text):
         raise ExpressionError("There is no expression. Describe one object in words, such as “the cup left of the green book”.")
-    if len(text) > MAX_EXPRESSION:
+    if (length := max(len(text), len(_one_form(text)))) > MAX_EXPRESSION:  # one sign may stand for a sentence
         raise ExpressionError(
-            f"The expression has {len(text):,} characters; at most {MAX_EXPRESSION} are read. Describe one object in a sentence."
+            f"The expression has {length:,} characters; at most {MAX_EXPRESSION} are read. Describe one object in a sentence."
         )
     return text
 
@@ -60,17 +69,28 @@ def normalise(expression: str) -> str:
     >>> normalise("  Where is “The Red Cup” ?")
     'the red cup'
     """
-    text = unicodedata.normalize("NFKC", written(expression)).translate(_SAME).lower()
-    text = " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
+    text = _one_form(written(expression))
     while (shorter := _bare(text)) != text and _says_something(shorter):
         text = shorter
     return text
 
 
+def _one_form(text: str) -> str:
+    """Lower case, and of signs that mean the same always the one on a keyboard."""
+    text = unicodedata.normalize("NFKC", text.translate(_SAME)).translate(_SAME).lower()
+    return " ".join("".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").split())
+
+
 def _bare(text: str) -> str:
     """One layer less around it."""
     inner = text.strip(_EDGE)
-    inner = _FRAME.sub("", inner, count=1)
+    first, last = inner[:1], inner[-1:]
+    between = _APOSTROPHE.sub("", inner[1:-1])
+    if len(inner) > 2 and _PAIRS.get(first) == last and first not in between and last not in between:
+        inner = inner[1:-1]
+    elif inner.count('"') == 1:  # one of two
+        inner = inner.strip('"')
+    inner = _FRAME.sub("", _NUMBER.sub("", inner), count=1)
     return _FRAME_END.sub("", inner)
 
 
@@ -78,6 +98,6 @@ def _says_something(text: str) -> bool:
     return any(unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "So" for c in text)
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """Half a character, as a damaged file may hold, can be neither shown nor sent."""
     return text.encode("utf-8", "replace").decode("utf-8")

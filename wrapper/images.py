@@ -1,6 +1,7 @@
 """Untrusted bytes, a path, or a picture in memory -> one that the rest of the package can rely on: RGB, upright, of sane size."""
 
 import io
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -19,7 +20,7 @@ MAX_ASPECT = 12
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Of files in these formats, in small letters."""
-Picture = Image.Image | NDArray[Any] | Path | str | bytes | bytearray | BinaryIO
+Picture = Image.Image | NDArray[Any] | Path | str | bytes | bytearray | memoryview | BinaryIO
 """What a caller may give: a picture in memory, a file by its path, or a file's bytes."""
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, ZeroDivisionError,
            struct.error, Image.DecompressionBombError)  # fmt: skip
@@ -38,10 +39,16 @@ def open_picture(picture: Picture) -> Image.Image:
     """
     if isinstance(picture, Image.Image):
         return _checked(picture)
+    if isinstance(picture, memoryview):
+        return load_image(bytes(picture))
+    if isinstance(picture, os.PathLike):
+        return load_image(Path(picture))
+    if not isinstance(picture, np.ndarray | str | bytes | bytearray) and not hasattr(picture, "read"):
+        raise ImageError(f"A picture is a PIL image, a numpy array, a path, or the bytes of a file, not {type(picture).__name__}.")
     if isinstance(picture, np.ndarray):
         try:
             return _checked(Image.fromarray(picture))
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
             raise ImageError(
                 f"An array of shape {picture.shape} and type {picture.dtype} is no picture. Give one of shape (height, width, 3), 8 bits."
             ) from error
@@ -109,7 +116,10 @@ def _read(source: Path | str | bytes | bytearray | BinaryIO) -> bytes:
     if isinstance(source, bytes | bytearray):
         data = bytes(source)
     elif not isinstance(source, Path | str):
-        data = source.read(MAX_BYTES + 1)
+        try:
+            data = source.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            raise ImageError(f"The image file cannot be read ({error}). Open it again.") from error
     else:
         path = Path(source)
         try:

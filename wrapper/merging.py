@@ -43,6 +43,13 @@ def merge(lists: Sequence[Sequence[Candidate]], how: Merging = Merging.CANONICAL
     return Merged(tuple(kept), len(proposed) - len(kept))
 
 
+def relist(candidates: Sequence[Candidate], how: Merging = Merging.CANONICAL, most: int = MOST) -> Merged:
+    """A list that was merged before and has been changed by hand: listed as always, and nothing joined anew."""
+    ordered = canonical(candidates) if how is Merging.CANONICAL else list(candidates)
+    kept = shortened(ordered, most)
+    return Merged(tuple(kept), len(ordered) - len(kept))
+
+
 def canonical(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates in reading order: from top to bottom and left to right by their middles, then by whatever tells two apart."""
     return sorted(candidates, key=_place)

@@ -13,12 +13,12 @@ from types import MappingProxyType
 import torch
 from PIL import Image
 
-from wrapper.candidates import BY_HAND, Candidate, Reason, Selection
+from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.errors import ModelError
 from wrapper.expressions import normalise
 from wrapper.images import Picture, open_picture
 from wrapper.inventory import PROPOSERS_OF, check_room, parts
-from wrapper.merging import MOST, Merged, Merging, merge
+from wrapper.merging import MOST, Merged, Merging, merge, relist
 from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
@@ -117,7 +117,8 @@ class Wrapper:
         names = list(proposers or self.proposers)
         loaded = [self.proposer(name) for name in names]
         check_proposers(names)
-        pictures = [open_picture(i) for i in images]
+        opened = {id(image): open_picture(image) for image in images}  # the same picture once, so that it is encoded once
+        pictures = [opened[id(image)] for image in images]
         found = collect(loaded, pictures, texts)
         rows = [found.of(i) for i in range(len(texts))]
         adapter, began = self.adapter_for(names), time.perf_counter()
@@ -151,9 +152,7 @@ class Wrapper:
 
         adapter: the name of one of the LLM's, None for none.
         """
-        by_hand = [c for c in candidates if c.source == BY_HAND]
-        merged = merge([[c for c in candidates if c.source != BY_HAND], by_hand], self.merging)
-        return self._choose(question(merged, normalise(expression), size, adapter))
+        return self._choose(question(relist(candidates, self.merging), normalise(expression), size, adapter))
 
     def _choose(self, asked: Question) -> Selection:
         began = time.perf_counter()

@@ -108,7 +108,10 @@ def _part_rows(part: Path, header: str) -> Iterator[dict[str, Any]]:
             raise DataError(f"{part} was begun with other settings or data. Delete it, or choose another --out.")
         for line in file:
             if line.endswith("\n"):
-                yield json.loads(line)
+                try:
+                    yield json.loads(line)
+                except ValueError:  # damaged: the row is made again
+                    continue
 
 
 def _open_part(part: Path, header: str) -> TextIO:

@@ -80,12 +80,23 @@ def test_a_list_of_rows_in_capitals_is_read(tmp_path: Path) -> None:
     assert read_zip(packed(tmp_path, **{"DATA.JSONL": ROW, "a.png": picture()}), folder).examples
 
 
-def test_a_name_that_the_disk_cannot_hold_is_said_without_naming_the_servers_folders(tmp_path: Path) -> None:
+def test_a_name_that_the_disk_cannot_hold_costs_its_rows_and_names_no_folder_of_the_server(tmp_path: Path) -> None:
+    folder, long = tmp_path / "out", "a" * 300 + ".png"
+    folder.mkdir()
+    rows = "\n".join([ROW, ROW.replace("a.png", long)])
+    found = read_zip(packed(tmp_path, **{"data.jsonl": rows, "a.png": picture(), long: picture()}), folder)
+    assert len(found.examples) == len(found.skipped) == 1
+    assert str(tmp_path) not in found.skipped[0].why
+    with pytest.raises(DataError, match=r"cannot be unpacked .* short file names") as caught:
+        read_zip(packed(tmp_path, **{"b" * 300 + ".jsonl": ROW, "a.png": picture()}), folder)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_name_with_a_letter_and_a_colon_is_no_drive(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    with pytest.raises(DataError, match=r"cannot be unpacked .* short file names") as caught:
-        read_zip(packed(tmp_path, **{"data.jsonl": ROW, "a" * 300 + ".png": picture()}), folder)
-    assert str(tmp_path) not in str(caught.value)
+    name = "B: cup.png"
+    assert read_zip(packed(tmp_path, **{"data.jsonl": ROW.replace("a.png", name), name: picture()}), folder).examples
 
 
 def test_a_password_is_said(tmp_path: Path) -> None:

@@ -139,13 +139,13 @@ def test_shares_of_the_picture_become_pixels_with_a_note(folder: Path) -> None:
 
 def test_corner_and_size_taken_for_two_corners_is_refused(folder: Path) -> None:
     boxes = [[100, 50, 30, 20], [20, 10, 60, 40], [150, 60, 40, 30], [90, 30, 100, 60]]
-    with pytest.raises(DataError, match=r"2 of 4 boxes do not fit .* read as xyxy, and all do as xywh"):
+    with pytest.raises(DataError, match=r"2 of 4 boxes do not fit .* read as xyxy, and .* do as xywh"):
         read_jsonl(many(boxes, (200, 100), folder))
 
 
 def test_two_corners_taken_for_corner_and_size_is_refused(tmp_path: Path) -> None:
     folder, pictures = refer_folder(tmp_path, [[400, 100, 600, 300], [10, 10, 300, 400], [320, 200, 630, 470]])
-    with pytest.raises(DataError, match="all do as xyxy"):
+    with pytest.raises(DataError, match="nearly all do as xyxy"):
         read_refer(folder, "umd", "val", pictures)
 
 
@@ -322,3 +322,61 @@ def test_the_size_of_a_turned_picture_is_that_of_its_pixels(tmp_path: Path, kind
 def test_json_that_is_nested_too_deeply_is_said(folder: Path) -> None:
     with pytest.raises(DataError, match="is not a JSON file"):
         read_json(write(folder, "[" * 100_000, "a.json"))
+
+
+# ---- a few bad rows do not hide what the others are
+
+
+def test_one_odd_share_does_not_make_the_others_pixels(folder: Path) -> None:
+    shares = [[0.1, 0.1, 0.5, 0.9]] * 30
+    for odd, left_out in (([0.2, 0.2, 1.0008, 0.9], 0), ([-0.001, 0.2, 0.9, 0.9], 0), ([10, 10, 50, 50], 1)):
+        found = read_jsonl(many([*shares, odd], (640, 480), folder))
+        assert found.examples[0].box == (64, 48, 320, 432) and found.notes
+        assert len(found.skipped) == left_out and all("is no share of the picture" in s.why for s in found.skipped)
+
+
+def test_one_bad_box_does_not_hide_a_wrong_format(folder: Path) -> None:
+    xywh = [[300.0, 200, 30, 20], [20, 10, 60, 40], [350, 260, 40, 30], [190, 130, 100, 60]] * 5
+    with pytest.raises(DataError, match="do as xywh"):
+        read_jsonl(many([*xywh, [600, 10, 100, 30]], (640, 480), folder))
+    grid = [[50.0 * i, 300, 50.0 * i + 90, 900] for i in range(18)]
+    with pytest.raises(DataError, match="a grid, as some models"):
+        read_jsonl(many([*grid, [10, 10, 1100, 1100]], (640, 480), folder))
+
+
+@pytest.mark.parametrize("part", [{"id": "\ud800"}, {"category": "\ud800"}, {"bbox": "\ud800"}, {"expression": "\ud800"}])
+def test_half_a_character_anywhere_is_harmless(folder: Path, part: dict[str, Any]) -> None:
+    found = read_jsonl(write(folder, "\n".join([json.dumps(row()), json.dumps(row(expression="the book") | part)])))
+    found.fingerprint()
+    "".join(s.why + s.where for s in found.skipped).encode()
+    assert len(found.examples) + len(found.skipped) == 2
+
+
+def test_another_picture_in_the_same_place_is_other_data(folder: Path) -> None:
+    data = read_jsonl(write(folder, json.dumps(row())))
+    before = data.fingerprint()
+    (folder / "a.png").write_bytes(png((128, 96)))
+    assert data.fingerprint() != before
+
+
+def test_one_annotation_without_a_box_costs_its_own_row(tmp_path: Path) -> None:
+    folder, pictures = refer_folder(tmp_path, [[5, 5, 20, 20], [8, 8, 20, 20]])
+    coco = json.loads((folder / "instances.json").read_text())
+    del coco["annotations"][1]["bbox"]
+    coco["images"][0] = {"id": 25, "width": "wide"}
+    (folder / "instances.json").write_text(json.dumps(coco))
+    found = read_refer(folder, "umd", "val", pictures)
+    assert len(found.examples) == 1 and "not four numbers" in found.skipped[0].why
+
+
+def test_a_hub_row_with_one_text_in_place_of_a_list(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    folder = tmp_path / "lmms-lab" / "RefCOCO"
+    folder.mkdir(parents=True)
+    image = [{"bytes": png(), "path": None}]
+    features = datasets.Features(
+        {"image": datasets.Image(decode=False), "answer": datasets.Value("string"), "bbox": datasets.List(datasets.Value("float64"))}
+    )
+    table = {"image": image, "answer": ["the cup"], "bbox": [[5.0, 5.0, 20.0, 20.0]]}
+    datasets.Dataset.from_dict(table, features=features).to_parquet(folder / "val-0.parquet")
+    assert [e.expression for e in read_hub(str(folder), "val").examples] == ["the cup"]

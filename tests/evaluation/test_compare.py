@@ -86,3 +86,16 @@ def test_agreement_is_the_overlap_of_the_picks() -> None:
 )
 def test_who_agrees_with_whom(xs: tuple[float | None, ...], words: str) -> None:
     assert in_words(picks(*xs), "abc") == words
+
+
+def test_nothing_like_it_is_said_here_too(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    [rows] = compare_methods(wrapper, [val_scenes[0].picture()], ["asdfghjkl"], methods_with(wrapper, EVERY))
+    by_name = dict(zip(EVERY, rows, strict=True))
+    assert by_name["florence2,gdrec+llm"].selection.reason is Reason.NOTHING_LIKE_IT
+    assert by_name["florence2+llm"].selection.reason is Reason.CHOSEN, "Florence-2 proposes what it sees, and was asked alone"
+
+
+def test_a_models_own_answer_is_its_own_box(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    picture, text = val_scenes[1].picture(), val_scenes[1].expression.text
+    [rows] = compare_methods(wrapper, [picture], [text], [Method.parse("florence2"), Method.parse("florence2,gdrec")])
+    assert rows[0].selection.box == rows[1].selection.box

@@ -161,3 +161,37 @@ def test_prompt_tuning_is_refused_in_a_sentence(llm: Llm, tmp_path: Path) -> Non
     get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)).save_pretrained(tmp_path / "tuned")
     with pytest.raises(ModelError, match=r"of the kind “prompt tuning”\. Only LoRA"):
         llm.add_adapter("bad", str(tmp_path / "tuned"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"init_lora_weights": "pissa"}, "changes the LLM's own weights"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changes the LLM's own weights"),
+        ({"init_lora_weights": "olora"}, "changes the LLM's own weights"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "repeats layers"),
+        ({"alora_invocation_tokens": [1, 2]}, "aLoRA"),
+        ({"peft_type": None}, "could not be loaded|kind"),
+    ],
+)
+def test_adapters_that_change_the_llm_or_do_nothing_are_refused(llm: Llm, adapter: Path, changes: dict[str, Any], words: str) -> None:
+    llm.add_adapter("good", str(TINY_WEIGHTS / "adapters" / "florence2"))
+    before = picks(llm), picks(llm, "good")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({k: v for k, v in (config | changes).items() if v is not None}))
+    with pytest.raises(ModelError, match=words):
+        llm.add_adapter("bad", str(adapter))
+    assert (picks(llm), picks(llm, "good")) == before
+
+
+@pytest.mark.parametrize("edit", [lambda v: v.to(torch.int8), lambda v: v * float("nan"), lambda v: v / 0.0])
+def test_tensors_that_are_no_numbers_are_refused(llm: Llm, adapter: Path, edit: Any) -> None:
+    change(adapter, lambda s: {k: edit(v) for k, v in s.items()})
+    with pytest.raises(ModelError, match="no finite numbers"):
+        llm.add_adapter("bad", str(adapter))
+
+
+def test_a_name_may_be_given_again_and_others_stay(llm: Llm) -> None:
+    for name in ("a", "a", "b"):
+        llm.add_adapter(name, str(TINY_WEIGHTS / "adapters" / "gdrec"))
+    assert picks(llm, "a") == picks(llm, "b") != picks(llm)

@@ -1,5 +1,6 @@
 """Whether a pick depends on the order of the list."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -40,3 +41,18 @@ def test_a_pick_by_place_does_not() -> None:
 
 def test_no_candidates_are_no_orders() -> None:
     assert shuffle_check(First(), replace(CUPS, candidates=()), None).share == 0.0
+
+
+@dataclass(frozen=True)
+class Short:
+    """Leaves all but two candidates out, as a token limit does, and picks the leftmost of the others."""
+
+    name: str = "short"
+
+    def select(self, questions: Sequence[Question]) -> list[Selection]:
+        return Leftmost().select([replace(q, candidates=q.candidates[-2:]) for q in questions])
+
+
+def test_picks_are_named_by_their_place_in_the_whole_list() -> None:
+    rng, found = random.Random(3), shuffle_check(Short(), CUPS, 0, orders=20, seed=3)
+    assert list(found.picks) == [min(rng.sample(range(6), 6)[-2:]) for _ in range(20)]

@@ -333,3 +333,14 @@ def test_whatever_a_browser_remembers_is_no_error(damaged: object) -> None:
     proposers, adapter, probability, score = locate.settings(damaged, {})
     assert set(proposers) <= {"florence2", "gdrec"} and proposers and isinstance(adapter, str)
     assert 0 <= probability <= 1 and 0 <= score <= 1
+
+
+def test_words_that_mean_nothing_here_still_do_when_asked_again(session: answer.Session) -> None:
+    *_, found = locate.live(session.path, "Asdfghjkl!", ["florence2", "gdrec"])
+    after = found[-1]
+    assert after.answered.reason is Reason.NOTHING_LIKE_IT
+    *_, again = locate.ask_again(after, "asdfghjkl", "auto", "")
+    assert again.answered.reason is Reason.NOTHING_LIKE_IT and "Not found" in answer.in_words(again)
+    assert "other orders" in locate.shuffle(after)
+    *_, other = locate.ask_again(after, "the largest one", "auto", "")
+    assert other.answered.index is not None

@@ -1,5 +1,6 @@
 """A data set in a zip file from a stranger: one .jsonl file and pictures, unpacked with every care."""
 
+import errno
 import lzma
 import re
 import shutil
@@ -34,8 +35,14 @@ def read_zip(path: Path, folder: Path) -> Dataset:
             [rows] = (folder.joinpath(*place.parts) for place in wanted if place.suffix.lower() == ROWS)
             for place, member in wanted.items():
                 out = folder.joinpath(*place.parts)
-                out.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as packed, out.open("wb") as file:
+                try:
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    file = out.open("wb")
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG or place.suffix.lower() == ROWS:
+                        raise
+                    continue  # a name that this system cannot hold; its rows will say that the picture is missing
+                with archive.open(member) as packed, file:
                     shutil.copyfileobj(packed, file)
     # Damaged data are each compression's own error; a password, or a compression that Python lacks, is a RuntimeError
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
@@ -72,7 +79,7 @@ def _checked(members: list[zipfile.ZipInfo]) -> dict[PurePosixPath, zipfile.ZipI
     """The members to unpack, by where they go; DataError where one must not be."""
     places = {place_of(m): m for m in members}
     for place in places:
-        if place.is_absolute() or ".." in place.parts or re.match(r"[A-Za-z]:", str(place)):
+        if place.is_absolute() or ".." in place.parts or re.match(r"[A-Za-z]:(/|$)", str(place)):
             raise DataError(f"The archive's file {str(place)[:80]!r} points outside the archive. Pack it again from inside its folder.")
     wanted = {
         place: m for place, m in places.items()

@@ -19,7 +19,7 @@ from PIL import Image
 
 from wrapper.candidates import Box
 from wrapper.errors import DataError, at_the_cost_of_a_row
-from wrapper.expressions import written
+from wrapper.expressions import without_surrogates, written
 from wrapper.images import DAMAGED, load_image, upright_size
 
 BoxFormat = Literal["xyxy", "xywh"]
@@ -33,6 +33,11 @@ class PictureSource(Protocol):
 
     @property
     def key(self) -> str: ...
+
+    @property
+    def mark(self) -> str:
+        """Another one where the picture at this place has been changed, as far as can be told without reading it."""
+        ...
 
     def open(self) -> Image.Image:
         """The picture, RGB and upright; ImageError where it cannot be used."""
@@ -48,6 +53,10 @@ class PictureFile:
     @property
     def key(self) -> str:
         return str(self.path)
+
+    @property
+    def mark(self) -> str:
+        return f"{self.path.name} {self.path.stat().st_size if self.path.is_file() else 'missing'}"
 
     def open(self) -> Image.Image:
         return load_image(self.path)
@@ -86,10 +95,10 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
 
     def fingerprint(self) -> str:
-        """The same for the same ids, expressions and boxes in the same order."""
+        """The same for the same ids, expressions, boxes and pictures in the same order."""
         digest = hashlib.sha256()
         for e in self.examples:
-            digest.update(f"{e.id}\t{e.expression}\t{','.join(f'{v:.2f}' for v in e.box)}\n".encode())
+            digest.update(f"{e.id}\t{e.expression}\t{','.join(f'{v:.2f}' for v in e.box)}\t{e.image.mark}\n".encode())
         return digest.hexdigest()[:16]
 
 
@@ -130,15 +139,15 @@ class Collector:
     ) -> None:  # fmt: skip
         """Keep a row, or write down why not. size: the picture's (width, height) in pixels."""
         with self.reading(where):
-            text, four = checked_expression(expression), numbers(box)
-            if id in self._seen:
-                raise DataError(f"its id {id} was used before")
-            self._seen.add(id)
-            kind = None if category is None else str(category)
-            self._rows.append(_Row(self._next(), where, image, size, text, four, form, id, kind))
+            text, four, name = checked_expression(expression), numbers(box), without_surrogates(id)
+            if name in self._seen:
+                raise DataError(f"its id {name} was used before")
+            self._seen.add(name)
+            kind = None if category is None else without_surrogates(str(category))
+            self._rows.append(_Row(self._next(), where, image, size, text, four, form, name, kind))
 
     def skip(self, where: str, why: str) -> None:
-        self._skipped.append((self._next(), Skipped(where, why)))
+        self._skipped.append((self._next(), Skipped(without_surrogates(where), without_surrogates(why))))
 
     def _next(self) -> int:
         self._count += 1
@@ -150,6 +159,8 @@ class Collector:
         in_pixels, notes = to_pixels(self.name, [(r.box, r.size, r.form) for r in self._rows])
         for row, box in zip(self._rows, in_pixels, strict=True):
             try:
+                if box is None:
+                    raise DataError(NO_SHARE.format(box=_short(row.box)))
                 examples.append(Example(row.image, row.expression, checked_box(box, row.form, row.size), row.id, row.category))
             except DataError as error:
                 skipped.append((row.number, Skipped(row.where, str(error))))
@@ -195,41 +206,51 @@ def checked_box(box: Four, form: BoxFormat, size: tuple[int, int]) -> Box:
 
 WRONG_SHARE, FEW_WRONG = 0.1, 2
 """Share and number of boxes that do not fit their pictures, from which on another reading of all boxes is tried."""
+MOST_FIT = 0.9
+"""Share of boxes that another reading must fit; a few bad rows do not hide what the others are."""
+SHARES = 0.01
+"""By how much a share of the picture may lie outside of 0 to 1."""
 MANY = 20
 """Boxes from which on it says something that none lies beyond 1,000 pixels."""
+NO_SHARE = "its box {box} is no share of the picture, as those of the other rows are"
 
 
-def to_pixels(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]) -> tuple[list[Four], list[str]]:
-    """The boxes of a data set in pixels, and remarks.
+def to_pixels(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]) -> tuple[list[Four | None], list[str]]:
+    """The boxes of a data set in pixels, None for one that cannot be, and remarks.
 
-    Shares of the picture, 0 to 1, are turned into pixels, with a note. DataError where the boxes fit their pictures only if
+    Shares of the picture, 0 to 1, are turned into pixels, with a note. DataError where most boxes fit their pictures only if
     they are read another way than stated (xywh for xyxy or the other way round, or a grid of 0 to 1,000): read as stated
     they would be wrong without a word.
     """
     boxes = [box for box, _, _ in rows]
-    if boxes and all(0 <= v <= 1 for box in boxes for v in box):
-        scaled = [(x1 * w, y1 * h, x2 * w, y2 * h) for (x1, y1, x2, y2), (w, h), _ in rows]
-        return scaled, [f"{name}: all boxes lie between 0 and 1, so they were taken for shares of the picture and turned into pixels."]
+    are_shares = [all(-SHARES <= v <= 1 + SHARES for v in box) for box in boxes]
+    if rows and sum(are_shares) >= MOST_FIT * len(rows):
+        scaled = [_scaled(box, size) if share else None for (box, size, _), share in zip(rows, are_shares, strict=True)]
+        return scaled, [f"{name}: boxes lie between 0 and 1, so they were taken for shares of the picture and turned into pixels."]
     wrong = sum(not _fits(box, form, size) for box, size, form in rows)
     if wrong < FEW_WRONG or wrong <= WRONG_SHARE * len(rows):
         far = max((max(size) for _, size, _ in rows), default=0)
-        if len(rows) >= MANY and far > 1250 and max(v for box in boxes for v in box) <= 1000:
-            return boxes, [
-                f"{name}: no box reaches beyond 1,000, in pictures of up to {far:,} pixels. If that is a grid, turn it into pixels."
-            ]
-        return boxes, []
+        if len(rows) >= MANY and far > 1010 and 500 < max(v for box in boxes for v in box) <= 1000:
+            note = f"{name}: no box reaches beyond 1,000, in pictures of up to {far:,} pixels. If that is a grid, turn it into pixels."
+            return list(boxes), [note]
+        return list(boxes), []
     for other in ("xyxy", "xywh"):
-        if all(other != form and _fits(box, other, size) for box, size, form in rows):
+        if other != rows[0][2] and sum(_fits(box, other, size) for box, size, _ in rows) >= MOST_FIT * len(rows):
             raise DataError(
-                f"{name}: {wrong:,} of {len(rows):,} boxes do not fit their pictures read as {rows[0][2]}, and all do as {other}. "
-                f"Write them as {rows[0][2]} in pixels."
+                f"{name}: {wrong:,} of {len(rows):,} boxes do not fit their pictures read as {rows[0][2]}, and all or nearly all do as "
+                f"{other}. Write them as {rows[0][2]} in pixels."
             )
-    if all(_fits(box, form, (1000, 1000)) for box, _, form in rows):
+    if sum(_fits(box, form, (1000, 1000)) for box, _, form in rows) >= MOST_FIT * len(rows):
         raise DataError(
-            f"{name}: {wrong:,} of {len(rows):,} boxes lie outside their pictures, and all within 0 to 1,000: a grid, as some models "
-            "write boxes. Turn them into pixels: divide by 1,000, and multiply by the picture's width and height."
+            f"{name}: {wrong:,} of {len(rows):,} boxes lie outside their pictures, and nearly all within 0 to 1,000: a grid, as some "
+            "models write boxes. Turn them into pixels: divide by 1,000, and multiply by the picture's width and height."
         )
-    return boxes, []
+    return list(boxes), []
+
+
+def _scaled(box: Four, size: tuple[int, int]) -> Four:
+    x1, y1, x2, y2 = (min(max(v, 0.0), 1.0) for v in box)
+    return x1 * size[0], y1 * size[1], x2 * size[0], y2 * size[1]
 
 
 def _fits(box: Four, form: BoxFormat, size: tuple[int, int]) -> bool:

@@ -51,6 +51,10 @@ class PictureBytes:
     def key(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
 
+    @property
+    def mark(self) -> str:
+        return self.key
+
     def open(self) -> Image.Image:
         return load_image(self.data)
 
@@ -72,7 +76,8 @@ def read_hub(source: str, split: str, images: Path | None = None) -> Dataset:
             if missing:
                 raise DataError(f"it lacks {' and '.join(missing)}")
             picture, size = _picture(row[form.image], images)
-            texts = [t if isinstance(t, str) else t["raw"] for t in row[form.expressions]]
+            said = row[form.expressions]
+            texts = [t if isinstance(t, str) else t["raw"] for t in ([said] if isinstance(said, str) else said)]
             own = row.get(form.id)
             identity = str(number if own is None else own)
             for i, text in enumerate(texts):

@@ -75,10 +75,10 @@ def read_refer(folder: Path, splitter: str, split: str, images: Path) -> Dataset
     refs = read_plain_pickle(refs_file)
     coco = read_json(folder / "instances.json")
     try:
-        boxes = {a["id"]: a["bbox"] for a in coco["annotations"]}
-        sizes = {i["id"]: (int(i["width"]), int(i["height"])) for i in coco["images"]}
-        kinds = {c["id"]: c["name"] for c in coco["categories"]}
-    except (KeyError, TypeError) as error:
+        boxes = {a.get("id"): a.get("bbox") for a in coco["annotations"]}
+        sizes = {i.get("id"): (i.get("width"), i.get("height")) for i in coco["images"]}
+        kinds = {c.get("id"): c.get("name") for c in coco["categories"]}
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / 'instances.json'} lacks {error}. Give COCO's own file, as the refer project ships it.") from error
     if not isinstance(refs, list):
         raise DataError(f"{refs_file} is not a list of refs. Download it again from the refer project.")
@@ -94,7 +94,7 @@ def read_refer(folder: Path, splitter: str, split: str, images: Path) -> Dataset
             file, stated = images / image_name(_part(ref, "file_name")), sizes.get(_part(ref, "image_id"))
             texts = [(_part(s, "sent_id"), s.get("raw") or s.get("sent")) for s in _part(ref, "sentences")]
             box, kind, size = boxes.get(_part(ref, "ann_id")), kinds.get(ref.get("category_id")), picture_size(file)
-            if stated is not None and stated != size:
+            if stated is not None and None not in stated and stated != size:
                 raise DataError(f"its image {file} has {size[0]} x {size[1]} pixels, and instances.json says {stated[0]} x {stated[1]}")
             for sentence, text in texts:
                 rows.add(f"{where}, sentence {sentence}", PictureFile(file), size, text, box, "xywh", str(sentence), kind)

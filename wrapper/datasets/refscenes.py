@@ -19,6 +19,10 @@ class PictureOfScene:
     def key(self) -> str:
         return self.scene.seed
 
+    @property
+    def mark(self) -> str:
+        return self.scene.seed
+
     def open(self) -> Image.Image:
         return self.scene.picture()
 

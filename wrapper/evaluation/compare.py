@@ -15,7 +15,7 @@ from wrapper.candidates import IOU_THRESHOLD, Selection, iou
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method
 from wrapper.expressions import normalise
-from wrapper.pipeline import AUTO, ZERO_SHOT, Collected, Wrapper, collect, question
+from wrapper.pipeline import AUTO, ZERO_SHOT, Collected, Wrapper, collect, question, seen
 from wrapper.presets import adapter_name
 from wrapper.selectors.base import OwnAnswer, Question
 from wrapper.trace import trace
@@ -68,14 +68,16 @@ def compare_methods(
     for m in methods:
         looks = {p: found.timings_ms[p] for p in m.proposers}
         if m.how == "llm":
-            chosen[m] = [replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}) for _ in texts]
+            own = [{p: found.by_proposer[p][i] for p in m.proposers} for i in range(len(texts))]
+            chosen[m] = [seen(replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}), proposed) for proposed in own]
         else:
             chosen[m] = [replace(s, timings_ms=looks) for s in OwnAnswer(m.proposers[0]).select(asked[m])]
     return [[Compared(m, chosen[m][i]) for m in methods] for i in range(len(texts))]
 
 
 def _question(wrapper: Wrapper, m: Method, found: Collected, i: int, text: str, size: tuple[int, int]) -> Question:
-    merged = wrapper.merge({p: found.by_proposer[p][i] for p in m.proposers})
+    names = m.proposers[:1] if m.how == "alone" else m.proposers  # a model's own answer is its own box
+    merged = wrapper.merge({p: found.by_proposer[p][i] for p in names})
     return question(merged, text, size, m.adapter)
 
 

@@ -133,7 +133,8 @@ def judge(found: Proposals, method: Method, merging: Merging, llm: Llm, answers:
     todo = [row for row in found.rows if row.id not in answers.done]
     for start in range(0, len(todo), AT_ONCE):
         rows = todo[start : start + AT_ONCE]
-        questions = [row.question(method.proposers, merging, method.adapter) for row in rows]
+        names = method.proposers[:1] if method.how == "alone" else method.proposers  # a model's own answer is its own box
+        questions = [row.question(names, merging, method.adapter) for row in rows]
         began = time.perf_counter()
         selections, whys = each_by_itself(_selector(method, llm, rows), questions)
         ms = 1000 * (time.perf_counter() - began) / len(rows)

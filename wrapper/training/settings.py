@@ -36,6 +36,9 @@ class TrainSettings:
         for name in ("rank", "alpha", "lr", "batch", "epochs", "max_tokens", "check_every", "check_rows", "save_every"):
             if not getattr(self, name) > 0:
                 raise ModelError(f"{name} is {getattr(self, name)}; it must be more than 0.")
+        for name in ("examples", "orders"):
+            if getattr(self, name) < 0:
+                raise ModelError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
         if not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
             raise ModelError("dropout and warmup are shares: at least 0 and less than 1.")
 

@@ -34,7 +34,7 @@ from wrapper.errors import DataError, ModelError
 from wrapper.hub import writing
 from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST
-from wrapper.pipeline import load_llm
+from wrapper.pipeline import check_proposers, load_llm
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, revision, write_whole
 from wrapper.selectors.experts import has_experts
@@ -98,6 +98,7 @@ def train(run: Run) -> dict[str, Any]:
 
 def begin(run: Run) -> None:
     """Make OUT, and write down in it what is trained, so that a run never goes on from another one's checkpoints."""
+    check_proposers(run.proposers)
     if (run.out / CONFIG).exists():
         raise ModelError(f"{run.out} holds a finished adapter. Choose another --out, or delete that folder.")
     wanted, file = json.dumps(identity(run), indent=1), run.out / CHECKPOINTS / "run.json"
@@ -129,7 +130,10 @@ def load(run: Run) -> Llm:
     device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
     check_room(parts(run.preset, device.type == "cuda", ["LLM"]), device)
     llm = load_llm(replace(run.preset, adapters={}), device, max_tokens=run.settings.max_tokens)
-    llm.model.set_attn_implementation(run.settings.attention)
+    try:
+        llm.model.set_attn_implementation(run.settings.attention)
+    except (ValueError, ImportError) as error:
+        raise ModelError(f"The attention {run.settings.attention!r} cannot be used ({error}). Take sdpa.") from error
     return llm
 
 
@@ -158,7 +162,10 @@ def with_lora(model: Any, run: Run) -> Any:
         r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM",
         exclude_modules=EXPERTS if has_experts(model.config) else None,
     )  # fmt: skip
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(f"This LLM has none of the layers {', '.join(s.targets)}. Name its linear layers with --targets.") from error
 
 
 def tokens(llm: Llm, prompt: str, index: int) -> dict[str, list[int]]:

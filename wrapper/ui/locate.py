@@ -11,7 +11,7 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import BY_HAND, BY_LLM, IOU_THRESHOLD, Box, Candidate, Selection, Thresholds, is_correct
+from wrapper.candidates import BY_HAND, IOU_THRESHOLD, Box, Candidate, Reason, Selection, Thresholds, is_correct
 from wrapper.draw import annotate, draw_candidates
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
@@ -215,6 +215,9 @@ def _added(s: Session, label: str, box: Box | None) -> Session:
 
 def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str) -> Session:
     answered = _choose(candidates, expression, s.size, list(s.proposers), adapter)
+    same = normalise(expression) == normalise(s.expression) and not any(c.source == BY_HAND for c in candidates)
+    if same and s.answered.reason is Reason.NOTHING_LIKE_IT and answered.index is not None:
+        answered = replace(answered, index=None, reason=Reason.NOTHING_LIKE_IT)  # the detector has still no box for these words
     return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None, recalled=False)
 
 
@@ -222,7 +225,7 @@ def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapt
 def shuffle(session: Session | None) -> str:
     """Ask the LLM about the same list in other orders."""
     s = _answer_of(session)
-    if s.answered.reason not in BY_LLM:
+    if s.answered.prompt is None or not s.answered.probabilities:
         raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
     found = _shuffled(s)
     others = sorted(set(found.picks) - {s.selection.guess})
@@ -324,11 +327,19 @@ def changed(
     """What the page says, and which true box stands there, when the question is changed: an answer that is there stays, as one to
     other words; a run that is not done was dropped; and a true box that came with other words is none of these."""
     if session is not None:
-        said_now = in_words(session) + ("" if " ".join(expression.split()) == session.expression else f"\n\n{OTHER_WORDS}")
+        said_now = in_words(session) + ("" if _same_words(expression, session.expression) else f"\n\n{OTHER_WORDS}")
     else:
         said_now = gr.skip() if said == HINT else DROPPED
     stale = brought is not None and true_box == brought[1] and expression != brought[0]
     return said_now, "" if stale else gr.skip()
+
+
+def _same_words(typed: str, asked: str) -> bool:
+    """Whether what stands in the box is what was asked."""
+    try:
+        return written(typed) == asked
+    except WrapperError:
+        return False
 
 
 def take_picture(path: str | None) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -169,6 +170,18 @@ def test_a_damaged_configuration_is_said(released: Path, tmp_path: Path) -> None
     (released / "adapter_config.json").write_text("{")
     with pytest.raises(ModelError, match="could not be loaded"):
         import_adapter([released], tmp_path / "imported", BASE, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("change", "base"),
+    [({"target_modules": ["c_attn"]}, BASE), ({}, PRESETS["tiny"].florence2), ({"peft_type": 7}, BASE), ({"r": "x"}, BASE)],
+)
+def test_what_does_not_go_together_is_one_sentence(released: Path, tmp_path: Path, change: dict[str, Any], base: str) -> None:
+    config = json.loads((released / "adapter_config.json").read_text())
+    (released / "adapter_config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelError) as caught:
+        import_adapter([released], tmp_path / "imported", base, ORIGIN)
+    assert "\n" not in str(caught.value) and not (tmp_path / "imported").exists()
 
 
 def test_nothing_is_overwritten(released: Path, tmp_path: Path) -> None:

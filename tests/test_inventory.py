@@ -1,5 +1,6 @@
 """What a preset needs is known, and said with numbers, before anything is loaded."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -115,3 +116,22 @@ def test_what_cannot_be_fetched_is_said(monkeypatch: pytest.MonkeyPatch, tmp_pat
         fetch(PRESETS["cpu"])
     assert threading.active_count() >= 1
     fetch(PRESETS["tiny"])
+
+
+def test_a_download_that_was_cut_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
+    [florence, _, llm] = parts(PRESETS["paper"], False)
+    folders = {}
+    for part in (florence, llm):
+        folders[part.kind] = tmp_path / f"models--{part.source.replace('/', '--')}" / "snapshots" / str(part.revision)
+        folders[part.kind].mkdir(parents=True)
+        (folders[part.kind] / "config.json").write_text("{}")
+    assert not florence.here and not llm.here
+    (folders["Florence-2"] / "model.safetensors").write_bytes(b"")
+    shards = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    (folders["LLM"] / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict(zip("ab", shards, strict=True))}))
+    (folders["LLM"] / shards[0]).write_bytes(b"")
+    assert florence.here and not llm.here
+    (folders["LLM"] / shards[1]).write_bytes(b"")
+    assert llm.here

@@ -173,7 +173,7 @@ def test_the_papers_settings_are_the_default() -> None:
     assert settings_of("tiny") == TINY_SETTINGS
 
 
-@pytest.mark.parametrize("wrong", [{"rank": 0}, {"lr": -1.0}, {"dropout": 1.0}, {"epochs": 0.0}])
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"lr": -1.0}, {"dropout": 1.0}, {"epochs": 0.0}, {"examples": -5}, {"orders": -1}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=next(iter(wrong))):
         replace(PAPER_SETTINGS, **wrong)
@@ -231,3 +231,13 @@ def test_a_model_under_training_keeps_weights_that_have_gradients(run: Callable[
     model = sft.with_lora(sft.load(one).model, one)
     linear = [m for m in model.modules() if isinstance(m, Linear4bit)]
     assert linear and not any(m.support_avx512bf16_for_cpu for m in linear)
+
+
+def test_layers_and_attentions_that_are_not_there_are_said(run: Callable[..., sft.Run]) -> None:
+    with pytest.raises(ModelError, match="none of the layers foo"):
+        sft.train(run("targets", targets=("foo",)))
+    for attention in ("foo", "flash_attention_2"):
+        with pytest.raises(ModelError, match=f"attention '{attention}' cannot be used"):
+            sft.train(run(attention, attention=attention))
+    with pytest.raises(ModelError, match="named twice"):
+        sft.train(replace(run("twice"), proposers=("gdrec", "gdrec")))

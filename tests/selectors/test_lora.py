@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from peft.tuners.lora.layer import Linear as LoraLinear
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -195,3 +196,28 @@ def test_a_name_may_be_given_again_and_others_stay(llm: Llm) -> None:
     for name in ("a", "a", "b"):
         llm.add_adapter(name, str(TINY_WEIGHTS / "adapters" / "gdrec"))
     assert picks(llm, "a") == picks(llm, "b") != picks(llm)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_fails_half_way_is_taken_away(llm: Llm, adapter: Path, monkeypatch: pytest.MonkeyPatch, others: int, error: Any) -> None:
+    for i in range(others):
+        llm.add_adapter(f"good{i}", str(TINY_WEIGHTS / "adapters" / "florence2"))
+    before = picks(llm), picks(llm, "good0" if others else None)
+    update, calls = LoraLinear.update_layer, []
+
+    def broken(self: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == 9:
+            raise error("half-way")
+        update(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LoraLinear, "update_layer", broken)
+        with pytest.raises(ModelError if error is RuntimeError else error):
+            llm.add_adapter("bad", str(adapter))
+    assert (picks(llm), picks(llm, "good0" if others else None)) == before
+    llm.add_adapter("again", str(adapter))
+    alone = Llm.load(BASE, CPU, torch.float32)
+    alone.add_adapter("again", str(adapter))
+    assert picks(llm, "again") == picks(alone, "again") and picks(llm) == before[0]

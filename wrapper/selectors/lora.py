@@ -49,7 +49,7 @@ def attach(model: Any, source: str, name: str) -> Any:
     config = read_config(source)
     state = _read(_weights(source))
     first = not isinstance(model, PeftModel)
-    wrapped = model
+    wrapped, whole = model, False
     try:
         with without_advice():
             if first:
@@ -57,18 +57,18 @@ def attach(model: Any, source: str, name: str) -> Any:
             else:
                 model.add_adapter(name, config)
         _fill(wrapped, state, source, name)
-    except ModelError:
-        _detach(wrapped, name, first)
-        raise
+        whole = True
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        _detach(wrapped, name, first)
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
             f"The adapter {source} could not be put on this LLM ({reason}). Choose one that was trained on it"
             f"{'' if first else ', or load it without the others'}."
         ) from error
+    finally:
+        if not whole:
+            _detach(wrapped, name, first)
     wrapped.eval()
     return wrapped
 
@@ -154,14 +154,17 @@ def _some(names: Collection[str], most: int = 3) -> str:
 
 
 def _detach(model: Any, name: str, first: bool) -> None:
-    """Take away what was put on the model, if anything was."""
-    if not isinstance(model, PeftModel):
-        return
-    if first:
+    """Take away what was put on the model. Where PEFT gave up half-way it has forgotten the adapter, but left its layers."""
+    if first and isinstance(model, PeftModel):
         model.unload()
         return
-    if name in model.peft_config:
+    if isinstance(model, PeftModel) and name in model.peft_config:
         model.delete_adapter(name)
-    for module in model.modules():  # where PEFT gave up half-way it has forgotten the adapter, but not taken it away
-        if isinstance(module, BaseTunerLayer):
+    for path, module in list(model.named_modules()):
+        if not isinstance(module, BaseTunerLayer):
+            continue
+        if first:
+            parent, _, child = path.rpartition(".")
+            setattr(model.get_submodule(parent), child, module.get_base_layer())
+        else:
             module.delete_adapter(name)

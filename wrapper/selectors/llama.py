@@ -148,17 +148,20 @@ class Llm:
         template, most = self.template_for(q.adapter), len(q.candidates)
         while True:
             places = [q.candidates.index(c) for c in shortened(q.candidates, most)]
-            text = self.text(tuple(q.candidates[i] for i in places), q, template)
+            text = self.text(replace(q, candidates=tuple(q.candidates[i] for i in places)), template)
             found = Prompt(text, self.encode(text, template), places, template)
             if most <= LEAST or self._length(found) <= self.max_tokens:
                 return found
             most -= 1
 
-    def text(self, candidates: Sequence[Candidate], q: Question, template: PromptTemplate) -> str:
-        """What the LLM reads of a list; nothing in it is a control token."""
-        plain = replace(q, expression=spell_out(q.expression, self.tokenizer, self._frame))
-        labels = [_with_labels(c, lambda text: spell_out(text, self.tokenizer, self._frame)) for c in candidates]
-        return spell_out(render(labels, plain.expression, template, q.size), self.tokenizer)
+    def text(self, q: Question, template: PromptTemplate) -> str:
+        """A question as the LLM reads it; nothing in it is a control token."""
+
+        def plain(words: str) -> str:
+            return spell_out(words, self.tokenizer, self._frame)
+
+        labelled = [_with_labels(c, plain) for c in q.candidates]
+        return spell_out(render(labelled, plain(q.expression), template, q.size), self.tokenizer)
 
     def _length(self, prompt: Prompt) -> int:
         return len(prompt.ids) + max(len(self.answer(i, prompt.template)) for i in range(len(prompt.kept)))

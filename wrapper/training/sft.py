@@ -143,7 +143,7 @@ def training_rows(run: Run, llm: Llm) -> Rows:
     chosen = run.train.rows[: s.examples] if s.examples else run.train.rows
     longest = max(len(llm.answer(i)) for i in range(MOST))
     return make_rows(
-        chosen, run.proposers, lambda q: llm.text(q.candidates, q, llm.template), lambda text: len(llm.encode(text)) + longest,
+        chosen, run.proposers, lambda q: llm.text(q, llm.template), lambda text: len(llm.encode(text)) + longest,
         run.preset.merging, s.max_tokens, s.orders, s.seed,
     )  # fmt: skip
 

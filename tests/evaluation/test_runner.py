@@ -181,7 +181,8 @@ def test_the_papers_lists_can_be_evaluated_and_reported(tmp_path: Path) -> None:
     preset = replace(PRESETS["tiny"], merging=Merging.CONCATENATED)
     methods = tuple(Method.parse(m) for m in ("gdrec", "florence2", "florence2,gdrec+llm:ensemble", "florence2,gdrec+oracle"))
     both = [
-        evaluate(Evaluation("tiny", p, methods, (DATA,), tmp_path / p.merging))["data"][0]["methods"] for p in (PRESETS["tiny"], preset)
+        evaluate(Evaluation("tiny", p, methods, ("refscenes:val:10:3",), tmp_path / p.merging))["data"][0]["methods"]
+        for p in (PRESETS["tiny"], preset)
     ]
     boxes = [m[2]["figures"]["boxes"] for m in both]
     assert boxes[0] < boxes[1], "objects that both find stand on the list once"

@@ -24,7 +24,7 @@ from wrapper.quiet import quiet_libraries
 
 quiet_libraries()
 
-from wrapper.adapters import named
+from wrapper.adapters import parse_adapters
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
 from wrapper.ui import benchmark, common, compare, locate, models
@@ -96,7 +96,7 @@ def main() -> None:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
     try:
-        page = build(options.preset, named(options.adapter))
+        page = build(options.preset, parse_adapters(options.adapter))
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:

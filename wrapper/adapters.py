@@ -11,7 +11,7 @@ RESERVED = ("auto", "zero-shot")
 """Names that mean something else where an adapter is chosen."""
 
 
-def named(given: Sequence[str]) -> dict[str, str]:
+def parse_adapters(given: Sequence[str]) -> dict[str, str]:
     """NAME=SOURCE texts -> source (folder or Hub id) by name; ModelError where one is written otherwise or takes a name that means
     something else."""
     found = {}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from wrapper import datasets
-from wrapper.adapters import named
+from wrapper.adapters import parse_adapters
 from wrapper.errors import WrapperError
 from wrapper.merging import Merging
 from wrapper.presets import PRESETS, Preset, find_preset
@@ -43,7 +43,7 @@ def override(preset: Preset, adapters: Sequence[str] = (), merging: Merging | No
     """
     given: dict[str, Any] = {name: value for name, value in models.items() if value is not None}
     own = {} if "llama" in given else dict(preset.adapters)
-    return replace(preset, **given, adapters={**own, **named(adapters)}, merging=merging or preset.merging)
+    return replace(preset, **given, adapters={**own, **parse_adapters(adapters)}, merging=merging or preset.merging)
 
 
 ADAPTER = typer.Option(
@@ -129,13 +129,13 @@ def compare(
     picture, text = load_image(image), written(expression)
     chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
     quiet_libraries()
-    from wrapper.evaluation.compare import EVERY, as_record, in_words, methods_with
+    from wrapper.evaluation.compare import EVERY, as_record, in_words, methods_with, say_unseen
     from wrapper.evaluation.compare import compare_methods as run
     from wrapper.pipeline import PROPOSERS, Wrapper
     from wrapper.trace import explain
 
     wrapper = Wrapper.from_preset(chosen, PROPOSERS)
-    [rows] = run(wrapper, [picture], [text], methods_with(wrapper, EVERY, use))
+    rows = say_unseen(run(wrapper, [picture], [text], methods_with(wrapper, EVERY, use))[0])
     if as_json:
         print(json.dumps(as_record(rows, text, picture.size)))
         return

@@ -54,7 +54,7 @@ def at_the_cost_of_a_row(note: Callable[[str], None]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # of whatever kind: what a stranger's row can raise is not to be listed; nothing is hidden, it is noted
         if not is_of_one_row(error):
             raise
         note(in_a_line(error))

@@ -7,7 +7,7 @@ import pytest
 
 from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.errors import DataError, ModelError
-from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare_methods, in_words, methods_with
+from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare_methods, in_words, methods_with, say_unseen
 from wrapper.evaluation.methods import Method
 from wrapper.merging import canonical
 from wrapper.pipeline import Wrapper
@@ -91,6 +91,8 @@ def test_who_agrees_with_whom(xs: tuple[float | None, ...], words: str) -> None:
 def test_nothing_like_it_is_said_here_too(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
     [rows] = compare_methods(wrapper, [val_scenes[0].picture()], ["asdfghjkl"], methods_with(wrapper, EVERY))
     by_name = dict(zip(EVERY, rows, strict=True))
+    assert by_name["florence2,gdrec+llm"].selection.reason is Reason.CHOSEN, "the method itself always answers, and is measured so"
+    by_name = dict(zip(EVERY, say_unseen(rows), strict=True))
     assert by_name["florence2,gdrec+llm"].selection.reason is Reason.NOTHING_LIKE_IT
     assert by_name["florence2+llm"].selection.reason is Reason.CHOSEN, "Florence-2 proposes what it sees, and was asked alone"
 

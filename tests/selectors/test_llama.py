@@ -41,8 +41,8 @@ def test_scores_equal_those_of_reading_each_answer_alone(llama: Llm, val_scenes:
     """One pass over all answers, padded with other prompts, gives what a plain forward pass a candidate gives."""
     prompts = [llama.prompt(ask(s)) for s in val_scenes[:3]]
     for prompt, together in zip(prompts, llama.score(prompts), strict=True):
-        assert len(together) == len(prompt.kept)
-        for i in prompt.kept:
+        assert len(together) == len(prompt.places)
+        for i in prompt.places:
             answer = llama.answer(i)
             with torch.inference_mode(), llama.using(None) as model:
                 logs = model(torch.tensor([[*prompt.ids, *answer]])).logits[0].log_softmax(-1)
@@ -87,7 +87,7 @@ def test_boxes_are_left_out_of_a_prompt_that_is_too_long_and_that_is_said(llama:
     """The limit is on the prompt and its answer together."""
     asked = ask(max(val_scenes, key=lambda s: len(s.layout.objects)))
     whole = llama.prompt(asked)
-    answer = max(len(llama.answer(i)) for i in whole.kept)
+    answer = max(len(llama.answer(i)) for i in whole.places)
     for limit, left_out in ((len(whole.ids) + answer, 0), (len(whole.ids) + answer - 1, 1)):
         short = Llm(llama.model, llama.tokenizer, llama.template, max_tokens=limit)
         [selection] = short.select([asked])

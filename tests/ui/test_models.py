@@ -13,7 +13,7 @@ import torch
 
 import app
 from wrapper import presets
-from wrapper.adapters import named
+from wrapper.adapters import parse_adapters
 from wrapper.errors import ModelError
 from wrapper.ui import answer, common, locate, models
 
@@ -44,8 +44,8 @@ def test_an_adapter_that_cannot_be_loaded_leaves_the_bundled_models_at_work() ->
 @pytest.mark.parametrize("text", ["gdrec", "=x", "gdrec=", "auto=x", "zero-shot=x", "a b=x"])
 def test_adapters_are_named_or_refused(text: str) -> None:
     with pytest.raises(ModelError, match="NAME=SOURCE"):
-        named([text])
-    assert named(["gdrec=you/a", "mine=./b"]) == {"gdrec": "you/a", "mine": "./b"}
+        parse_adapters([text])
+    assert parse_adapters(["gdrec=you/a", "mine=./b"]) == {"gdrec": "you/a", "mine": "./b"}
 
 
 def test_an_adapter_without_a_record_is_not_called_zero_shot(tmp_path: Path) -> None:

@@ -68,11 +68,20 @@ def compare_methods(
     for m in methods:
         looks = {p: found.timings_ms[p] for p in m.proposers}
         if m.how == "llm":
-            own = [{p: found.by_proposer[p][i] for p in m.proposers} for i in range(len(texts))]
-            chosen[m] = [seen(replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}), proposed) for proposed in own]
+            chosen[m] = [replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}) for _ in texts]
         else:
             chosen[m] = [replace(s, timings_ms=looks) for s in OwnAnswer(m.proposers[0]).select(asked[m])]
     return [[Compared(m, chosen[m][i]) for m in methods] for i in range(len(texts))]
+
+
+def say_unseen(rows: Sequence[Compared]) -> list[Compared]:
+    """A comparison for people: an LLM's pick is "not found" where its detector alone, which stands among the rows, has no box. The
+    methods themselves always answer, and are measured so."""
+    alone = {r.method.proposers[0]: r.selection.candidates for r in rows if r.method.how == "alone"}
+    return [
+        replace(r, selection=seen(r.selection, {p: alone[p] for p in r.method.proposers if p in alone})) if r.method.how == "llm" else r
+        for r in rows
+    ]
 
 
 def _question(wrapper: Wrapper, m: Method, found: Collected, i: int, text: str, size: tuple[int, int]) -> Question:

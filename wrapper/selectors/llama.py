@@ -44,11 +44,11 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question as the LLM reads it. kept: places of the candidates that stand in it, in the question's list."""
+    """A question as the LLM reads it. places: of the candidates that stand in it, in the question's list."""
 
     text: str
     ids: list[int]
-    kept: list[int]
+    places: list[int]
     template: PromptTemplate
 
 
@@ -164,7 +164,7 @@ class Llm:
         return spell_out(render(labelled, plain(q.expression), template, q.size), self.tokenizer)
 
     def _length(self, prompt: Prompt) -> int:
-        return len(prompt.ids) + max(len(self.answer(i, prompt.template)) for i in range(len(prompt.kept)))
+        return len(prompt.ids) + max(len(self.answer(i, prompt.template)) for i in range(len(prompt.places)))
 
     def encode(self, prompt: str, template: PromptTemplate | None = None) -> list[int]:
         """Token ids of a prompt, up to where the answer begins."""
@@ -205,7 +205,7 @@ class Llm:
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], adapter: str | None = None) -> list[Tensor]:
         """Log-probabilities of the indices of each prompt's candidates, (candidates,) each, float32 on the CPU."""
-        packs = [_Pack.of(p.ids, [self.answer(i, p.template) for i in range(len(p.kept))]) for p in prompts]
+        packs = [_Pack.of(p.ids, [self.answer(i, p.template) for i in range(len(p.places))]) for p in prompts]
         before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
         after = max(len(p.ids) - p.prompt for p in packs)
         ids = torch.zeros(len(packs), before + after, dtype=torch.long)
@@ -256,9 +256,9 @@ def template_of(source: str) -> PromptTemplate | None:
 def _chosen(q: Question, prompt: Prompt, logs: Tensor) -> Selection:
     """The most probable candidate of those that stand in the prompt."""
     probabilities = logs.softmax(0)
-    left_out = q.left_out + len(q.candidates) - len(prompt.kept)
+    left_out = q.left_out + len(q.candidates) - len(prompt.places)
     reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN
-    candidates = tuple(q.candidates[i] for i in prompt.kept)
+    candidates = tuple(q.candidates[i] for i in prompt.places)
     return Selection(candidates, int(probabilities.argmax()), tuple(probabilities.tolist()), reason, prompt.text, left_out=left_out)
 
 

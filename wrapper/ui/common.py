@@ -72,13 +72,13 @@ def keep_page(handler: Callable[P, T]) -> Callable[P, T | Any]:
     """A handler of the page that leaves everything as it is where the input cannot be used."""
 
     @wraps(handler)
-    def kept(*args: P.args, **kwargs: P.kwargs) -> T | Any:
+    def call(*args: P.args, **kwargs: P.kwargs) -> T | Any:
         try:
             return handler(*args, **kwargs)
         except (WrapperError, gr.Error) as error:
             return warn(error)
 
-    return kept
+    return call
 
 
 def open_upload(path: str | None) -> Image.Image:

@@ -47,7 +47,7 @@ def _compare(picture: Image.Image, expression: str, adapter: str) -> list[compar
     with common.as_page_errors():
         wrapper = models.now().wrapper
         methods = comparing.methods_with(wrapper, comparing.EVERY, adapter)
-        return comparing.compare_methods(wrapper, [picture], [expression], methods)[0]
+        return comparing.say_unseen(comparing.compare_methods(wrapper, [picture], [expression], methods)[0])
 
 
 @common.keep_page

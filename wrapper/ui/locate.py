@@ -596,7 +596,7 @@ def build(page: gr.Blocks) -> Tab:
     opened.then(offer_downloads, [session], [files, checked, address], **silent)
     for done in (drawn, filled):
         done.success(time.time_ns, None, [pressed], **silent)
-    opened.then(named, None, [pressed], **silent)
+    opened.then(press_example, None, [pressed], **silent)
     return Tab(picture, expression, truth, adapter, opened)
 
 
@@ -626,7 +626,7 @@ def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
     return (proposers, common.adapter_choice(adapter), *least_, *written, *blank)
 
 
-def named(request: gr.Request) -> Any:
+def press_example(request: gr.Request) -> Any:
     """The number of a press, for the example that the page was opened with."""
     return gr.skip() if example(request.query_params.get("example")) is None else time.time_ns()
 

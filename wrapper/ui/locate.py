@@ -374,9 +374,14 @@ def downloads(session: Session | None) -> list[str] | None:
 
 
 @common.keep_page
-def offer_downloads(session: Session | None) -> tuple[list[str] | None, str, Any]:
-    """After an answer: its files; and nothing of what was said about an earlier one (the shuffle check, a link)."""
-    return downloads(session), "", gr.update(value="", visible=False)
+def offer_downloads(session: Session | None) -> list[str] | None:
+    """After an answer: its files."""
+    return downloads(session)
+
+
+def forget_remarks() -> tuple[str, Any]:
+    """Nothing of what was said about an earlier answer: the shuffle check, a link."""
+    return "", gr.update(value="", visible=False)
 
 
 @common.keep_page
@@ -567,7 +572,8 @@ def build(page: gr.Blocks) -> Tab:
     rows.select(mark_row, [session], outputs, **silent)
     pointed.input(mark, [session, pointed], outputs, **silent)
     for change in changes:
-        change.then(offer_downloads, [session], [files, checked, address], **silent)
+        # At once, and not after files are written: a link that was asked for meanwhile would be taken away again
+        change.then(forget_remarks, None, [checked, address], queue=False, **silent).then(offer_downloads, [session], [files], **silent)
     does.change(lambda does: gr.update(visible=does == ADD), [does], [called], queue=False, **silent)
     check.click(shuffle, [session], [checked], **private)
     copy.click(link, [session], [address], **silent).then(None, [address], [address], js=COPY, **silent)
@@ -593,7 +599,7 @@ def build(page: gr.Blocks) -> Tab:
     )  # fmt: skip
     gr.on([cancel.click], None, cancels=[*runs, drawn, filled], **silent).then(cancelled, [session, words], [words], **silent)
     opened = page.load(restore, [remembered], [*chosen, *written, *outputs], **silent)
-    opened.then(offer_downloads, [session], [files, checked, address], **silent)
+    opened.then(offer_downloads, [session], [files], **silent)
     for done in (drawn, filled):
         done.success(time.time_ns, None, [pressed], **silent)
     opened.then(press_example, None, [pressed], **silent)

@@ -156,11 +156,11 @@ def test_bad_input_is_refused_before_any_model_runs(wrapper: Wrapper) -> None:
 
 
 def test_presets_and_proposers_are_named_in_errors() -> None:
-    with pytest.raises(ModelError, match="tiny, cpu, paper, mixtral"):
+    with pytest.raises(ModelError, match="tiny, photo, cpu, paper, mixtral"):
         Wrapper.from_preset("huge")
     with pytest.raises(ModelError, match="florence2, gdrec, gd"):
         Wrapper.from_preset("tiny", ("yolo",))
-    assert set(PRESETS) == {"tiny", "cpu", "paper", "mixtral"}
+    assert set(PRESETS) == {"tiny", "photo", "cpu", "paper", "mixtral", "bundled"}
 
 
 def test_missing_and_foreign_checkpoints_get_one_sentence(tmp_path: object) -> None:

@@ -87,10 +87,11 @@ class Reason(str, Enum):
     ABSTAINED = "abstained"
     UNSEEN = "unseen"
     NOTHING_LIKE_IT = "nothing_like_it"
+    NONE_MEANT = "none_meant"
     FAILED = "failed"
 
 
-NOT_FOUND = (Reason.ABSTAINED, Reason.UNSEEN, Reason.NOTHING_LIKE_IT)
+NOT_FOUND = (Reason.ABSTAINED, Reason.UNSEEN, Reason.NOTHING_LIKE_IT, Reason.NONE_MEANT)
 """Reasons of a selection that has candidates but no answer."""
 BY_LLM = (Reason.CHOSEN, Reason.CHOSEN_FROM_PART)
 """Reasons of a selection that the LLM made."""
@@ -101,9 +102,10 @@ class Selection:
     """One candidate picked from a list.
 
     index: its place in `candidates`, None where there is none or where the answer is "not found" (`abstain`).
-    probabilities: one a candidate, summing to 1, empty where the selector gives none; they are the LLM's, uncalibrated.
-    prompt: the exact text the LLM read, None where it was not asked. timings_ms: milliseconds by stage. left_out: how many
-    boxes were proposed but stand on no list, because a prompt takes so many and no more.
+    probabilities: one a candidate, empty where the selector gives none; they are the LLM's, and sum to 1 with `absent`. absent: the
+    probability that none of the candidates is meant; None where the selector cannot say so. calibrated: whether they were fitted to be
+    true on data of the LLM's own world. prompt: the exact text the LLM read, None where it was not asked. timings_ms: milliseconds by
+    stage. left_out: how many boxes were proposed but stand on no list, because a prompt takes so many and no more.
     """
 
     candidates: tuple[Candidate, ...]
@@ -113,6 +115,8 @@ class Selection:
     prompt: str | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     left_out: int = 0
+    absent: float | None = None
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if (self.index is None) != (not self.candidates or self.reason in NOT_FOUND):

@@ -14,6 +14,7 @@ import typer
 
 from wrapper import datasets
 from wrapper.adapters import parse_adapters
+from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.merging import Merging
 from wrapper.presets import PRESETS, Preset, find_preset
@@ -35,15 +36,20 @@ app = typer.Typer(
 )
 
 
-def override(preset: Preset, adapters: Sequence[str] = (), merging: Merging | None = None, **models: str | None) -> Preset:
+def override(
+    preset: Preset, adapters: Sequence[str] = (), merging: Merging | None = None, detectors: Sequence[str] = (), **models: str | None
+) -> Preset:
     """The preset with the parts that are given in place of its own.
 
-    adapters: NAME=SOURCE texts, besides the preset's own; another LLM comes without those, as they were not made for it. models:
-    `florence2`, `grounding_dino`, `llama`.
+    adapters: NAME=SOURCE texts, besides the preset's own; another LLM comes without those, as they were not made for it. detectors:
+    NAME=SPEC texts, besides the preset's own. models: `florence2`, `grounding_dino`, `llama`.
     """
     given: dict[str, Any] = {name: value for name, value in models.items() if value is not None}
     own = {} if "llama" in given else dict(preset.adapters)
-    return replace(preset, **given, adapters={**own, **parse_adapters(adapters)}, merging=merging or preset.merging)
+    return replace(
+        preset, **given, adapters={**own, **parse_adapters(adapters)}, merging=merging or preset.merging,
+        detectors={**preset.detectors, **parse_detectors(detectors)},
+    )  # fmt: skip
 
 
 ADAPTER = typer.Option(
@@ -55,6 +61,10 @@ MERGING = typer.Option(
     help="How several models' lists become one: canonical (one candidate an object, in reading order), or concatenated, as the paper "
     "has it; the preset's where not given."
 )
+PROPOSERS = typer.Option(
+    help="Who proposes boxes, with commas between: florence2, gdrec, gd, or the NAME of a detector; the preset's where not given."
+)
+DETECTOR = typer.Option("--detector", metavar="NAME=SPEC", help=HELP)
 FLORENCE2 = typer.Option(help="Florence-2 checkpoint: Hub id or folder.")
 GROUNDING_DINO = typer.Option(help="Grounding DINO checkpoint: Hub id or folder.")
 LLAMA = typer.Option(help="LLM checkpoint: Hub id or folder; the preset's adapters are left out then.")
@@ -65,9 +75,10 @@ def locate(
     image: Annotated[Path, typer.Argument(help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")],
     expression: Annotated[str, typer.Argument(help="What to find, such as “the cup left of the green book”.")],
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
-    proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
+    proposers: Annotated[str, PROPOSERS] = "",
     florence2: Annotated[str | None, FLORENCE2] = None,
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    detector: Annotated[list[str] | None, DETECTOR] = None,
     llama: Annotated[str | None, LLAMA] = None,
     adapter: Annotated[list[str] | None, ADAPTER] = None,
     merging: Annotated[Merging | None, MERGING] = None,
@@ -83,14 +94,15 @@ def locate(
 
     # What can be wrong with the question is said before the seconds that torch takes to import
     picture, text = load_image(image), written(expression)
-    chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
+    models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
+    chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
     quiet_libraries()
     from wrapper.candidates import Thresholds, abstain
     from wrapper.draw import annotate
     from wrapper.pipeline import Wrapper
     from wrapper.trace import explain, trace
 
-    wrapper = Wrapper.from_preset(chosen, _names(proposers))
+    wrapper = Wrapper.from_preset(chosen, _names(proposers) or None)
     selection = abstain(wrapper.locate(picture, text), Thresholds(least_probability, least_score))
     if out is not None:
         _save(annotate(picture, selection), out)
@@ -115,6 +127,7 @@ def compare(
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
     florence2: Annotated[str | None, FLORENCE2] = None,
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    detector: Annotated[list[str] | None, DETECTOR] = None,
     llama: Annotated[str | None, LLAMA] = None,
     adapter: Annotated[list[str] | None, ADAPTER] = None,
     use: Annotated[str, typer.Option(help="Which adapter is used: auto (the one for each model), zero-shot for none, or a name.")] = "auto",
@@ -127,15 +140,17 @@ def compare(
     from wrapper.quiet import quiet_libraries
 
     picture, text = load_image(image), written(expression)
-    chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
+    models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
+    chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
     quiet_libraries()
-    from wrapper.evaluation.compare import EVERY, as_record, in_words, methods_with, say_unseen
+    from wrapper.evaluation.compare import as_record, in_words, methods_with, say_unseen
     from wrapper.evaluation.compare import compare_methods as run
-    from wrapper.pipeline import PROPOSERS, Wrapper
+    from wrapper.evaluation.methods import every
+    from wrapper.pipeline import Wrapper
     from wrapper.trace import explain
 
-    wrapper = Wrapper.from_preset(chosen, PROPOSERS)
-    rows = say_unseen(run(wrapper, [picture], [text], methods_with(wrapper, EVERY, use))[0])
+    wrapper = Wrapper.from_preset(chosen, chosen.proposers)
+    rows = say_unseen(run(wrapper, [picture], [text], methods_with(wrapper, every(chosen.proposers), use))[0])
     if as_json:
         print(json.dumps(as_record(rows, text, picture.size)))
         return
@@ -188,9 +203,10 @@ def propose(
     out: Annotated[Path, typer.Option(help="Candidates file to write; a run that was cut goes on.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for data that only names them.")] = None,
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
-    proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
+    proposers: Annotated[str, PROPOSERS] = "",
     florence2: Annotated[str | None, FLORENCE2] = None,
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    detector: Annotated[list[str] | None, DETECTOR] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
 ) -> None:
     """Run the vision-language models over a data set and keep their candidates. `accelerate launch -m wrapper ...` shares the work."""
@@ -201,15 +217,15 @@ def propose(
     from accelerate import PartialState
 
     from wrapper import proposals, proposing
-    from wrapper.inventory import PROPOSERS_OF, check_room, parts
+    from wrapper.inventory import check_room, parts
     from wrapper.pipeline import check_proposers, load_proposers
 
     state = PartialState(cpu=not torch.cuda.is_available())
     found = datasets.read(data, images)
-    chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino)
-    names = _names(proposers)
-    check_proposers(names)
-    check_room(parts(chosen, state.device.type == "cuda", [PROPOSERS_OF[n] for n in names]), state.device)
+    chosen = override(find_preset(preset), detectors=detector or [], florence2=florence2, grounding_dino=grounding_dino)
+    names = _names(proposers) or list(chosen.usual)
+    check_proposers(names, chosen.proposers)
+    check_room(parts(chosen, state.device.type == "cuda", names, llm=False), state.device)
     loaded = load_proposers(chosen, names, state.device)
     settings = proposals.Settings.of(preset, chosen, loaded)
     if state.is_main_process:
@@ -324,6 +340,7 @@ def evaluate(
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for data that only names them.")] = None,
     florence2: Annotated[str | None, FLORENCE2] = None,
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    detector: Annotated[list[str] | None, DETECTOR] = None,
     llama: Annotated[str | None, LLAMA] = None,
     adapter: Annotated[list[str] | None, ADAPTER] = None,
     merging: Annotated[Merging | None, MERGING] = None,
@@ -338,8 +355,9 @@ def evaluate(
     from wrapper.evaluation.runner import Evaluation
     from wrapper.evaluation.runner import evaluate as run
 
-    chosen = override(find_preset(preset), adapter or [], merging, florence2=florence2, grounding_dino=grounding_dino, llama=llama)
-    wanted = tuple(Method.parse(m) for m in methods) if methods else tuple(usual(list(chosen.adapters)))
+    models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
+    chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
+    wanted = tuple(Method.parse(m) for m in methods) if methods else tuple(usual(chosen))
     run(Evaluation(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch))
     write_report(out)
     print(f"wrote {out / 'report.md'}")
@@ -350,7 +368,7 @@ def abstention(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     n: Annotated[int, typer.Option(min=2, help="How many scenes.")] = 500,
     preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
-    proposers: Annotated[str, typer.Option(help="Who proposes boxes, of florence2, gdrec, gd.")] = "florence2,gdrec",
+    proposers: Annotated[str, PROPOSERS] = "",
 ) -> None:
     """Measure what "not found" below a probability or a score costs and brings, on RefScenes with absent objects."""
     from wrapper.quiet import quiet_libraries
@@ -359,8 +377,8 @@ def abstention(
     from wrapper.evaluation.abstention import as_markdown, ask, by_probability, by_score
     from wrapper.pipeline import Wrapper
 
-    names = _names(proposers)
-    asked = ask(Wrapper.from_preset(preset, names), names, _split(split), n)
+    wrapper = Wrapper.from_preset(preset, _names(proposers) or None)
+    asked = ask(wrapper, list(wrapper.proposers), _split(split), n)
     print(as_markdown("detectors' best score", by_score(asked)), as_markdown("LLM's probability", by_probability(asked)), sep="\n\n")
 
 

@@ -73,8 +73,9 @@ def card(preset: str | None, root: Path = ROOT) -> str:
     if preset is None or preset == "tiny":
         return text
     found, models = RepoCard(text), find_preset(preset)
-    found.data["models"] = [models.florence2, models.grounding_dino, models.llama]
-    found.data["preload_from_hub"] = [models.florence2, models.grounding_dino]
+    looks = [source for source in (models.florence2, models.grounding_dino) if source]
+    found.data["models"] = [*looks, models.llama]
+    found.data["preload_from_hub"] = looks
     return str(found)
 
 

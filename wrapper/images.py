@@ -18,6 +18,8 @@ MAX_BYTES = 60_000_000
 MIN_SIDE = 16
 MAX_ASPECT = 12
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+NAME = "file name"
+"""Under which a picture keeps the name of the file that it came from (in PIL's `info`)."""
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Of files in these formats, in small letters."""
 Picture = Image.Image | NDArray[Any] | Path | str | bytes | bytearray | memoryview | BinaryIO
@@ -53,6 +55,12 @@ def open_picture(picture: Picture) -> Image.Image:
                 f"An array of shape {picture.shape} and type {picture.dtype} is no picture. Give one of shape (height, width, 3), 8 bits."
             ) from error
     return load_image(picture)
+
+
+def name_of(image: Image.Image) -> str | None:
+    """The name of the file that a picture came from, with the folders that were given; None where it came from none."""
+    name = image.info.get(NAME)
+    return name if isinstance(name, str) else None
 
 
 def _checked(image: Image.Image) -> Image.Image:
@@ -103,7 +111,10 @@ def load_image(source: Path | str | bytes | bytearray | BinaryIO) -> Image.Image
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             image.seek(0)
             _check_size(*image.size)
-            return _checked(image)
+            found = _checked(image)
+            if isinstance(source, Path | str):
+                found.info[NAME] = str(source)
+            return found
     except UnidentifiedImageError as error:
         raise ImageError("This file is not an image that can be read. Use a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from error
     except Image.DecompressionBombError as error:
@@ -160,10 +171,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", shown.size, "white")
         white.alpha_composite(shown)
         return white.convert("RGB")
-    if image.mode == "RGB" and not image.info and type(image) is Image.Image:
+    if image.mode == "RGB" and not image.info.keys() - {NAME} and type(image) is Image.Image:
         return image
     converted = image.convert("RGB")
-    converted.info.clear()
+    converted.info = {NAME: name} if (name := name_of(image)) else {}
     return converted
 
 

@@ -29,9 +29,9 @@ ZERO_GPU = 48e9
 """Bytes of the GPU that ZeroGPU lends (Hub docs, Spaces ZeroGPU, size `large`)."""
 NF4 = 0.516
 """Bytes a weight: 4 bits, and 0.127 bits of constants (Dettmers et al. 2023, double quantisation)."""
-WORKING = {"Florence-2": 0.4e9, "Grounding DINO": 1.27e9, "LLM": 0.25e9}
-"""Bytes that one question takes beside the weights, measured on checkpoints of the published shapes."""
-PROPOSERS_OF = {"florence2": "Florence-2", "gdrec": "Grounding DINO", "gd": "Grounding DINO"}
+WORKING = {"Florence-2": 0.4e9, "Grounding DINO": 1.27e9, "detector": 1.27e9, "LLM": 0.25e9}
+"""Bytes that one question takes beside the weights, measured on checkpoints of the published shapes; a detector's are taken for as
+many as Grounding DINO's."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Part:
-    """One model of a preset. kind: "Florence-2", "Grounding DINO" or "LLM"; bytes_each: of a weight at work, NF4's where quantised."""
+    """One model of a preset. kind: "Florence-2", "Grounding DINO", "detector" or "LLM"; bytes_each: of a weight at work, NF4's where
+    quantised."""
 
     kind: str
     source: str
@@ -154,7 +155,8 @@ class Part:
 
 @cache
 def count_weights(folder: Path) -> Weights | None:
-    """The weights in a folder's safetensors files, from their headers; None where there are none that can be read."""
+    """The weights in a folder's safetensors files, from their headers, or in its ONNX files, by their size; None where there are none
+    that can be read."""
     count = quantised = size = 0
     experts = False
     files = [f for f in sorted(folder.glob("*.safetensors")) if f.name != "adapter_model.safetensors"]
@@ -170,18 +172,28 @@ def count_weights(folder: Path) -> Weights | None:
                     experts = experts or ".experts." in name
     except (OSError, SafetensorError):
         return None
+    if not count:
+        size = sum(file.stat().st_size for file in folder.glob("*.onnx"))
+        count = size // 4
     return Weights(count, quantised, size, experts) if count else None
 
 
-def parts(preset: Preset, on_cuda: bool, kinds: Sequence[str] = ("Florence-2", "Grounding DINO", "LLM")) -> list[Part]:
-    """The models of a preset, of the kinds named."""
-    half = 2 if preset.half and on_cuda else 4
-    found = [
-        Part("Florence-2", preset.florence2, preset.revision(preset.florence2), half),
-        Part("Grounding DINO", preset.grounding_dino, preset.revision(preset.grounding_dino), 4),
-        Part("LLM", preset.llama, preset.revision(preset.llama), 2 if preset.four_bit else half, preset.four_bit),
-    ]
-    return [p for p in found if p.kind in kinds]
+def parts(preset: Preset, on_cuda: bool, proposers: Sequence[str] | None = None, llm: bool = True) -> list[Part]:
+    """The models of a preset that these proposers need (all where None), and the LLM unless it is not asked."""
+    half, found = 2 if preset.half and on_cuda else 4, list[Part]()
+    names = preset.proposers if proposers is None else proposers
+    if preset.florence2 and "florence2" in names:
+        found.append(Part("Florence-2", preset.florence2, preset.revision(preset.florence2), half))
+    if preset.grounding_dino and {"gd", "gdrec"} & set(names):
+        found.append(Part("Grounding DINO", preset.grounding_dino, preset.revision(preset.grounding_dino), 4))
+    for spec in (preset.detectors[name] for name in names if name in preset.detectors):
+        scheme, _, place = spec.partition(":")
+        if scheme in ("transformers", "onnx"):  # the others keep no weights of ours in memory
+            source = place if scheme == "transformers" else str(Path(place).parent)
+            found.append(Part("detector", source, preset.revision(source), 4))
+    if llm:
+        found.append(Part("LLM", preset.llama, preset.revision(preset.llama), 2 if preset.four_bit else half, preset.four_bit))
+    return found
 
 
 def free_bytes(device: "torch.device") -> float:

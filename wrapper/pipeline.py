@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.detectors import load_detector
 from wrapper.errors import ModelError
 from wrapper.expressions import normalise
 from wrapper.images import Picture, open_picture
-from wrapper.inventory import PROPOSERS_OF, check_room, parts
+from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST, Merged, Merging, merge, relist
 from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
@@ -26,10 +27,12 @@ from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingD
 from wrapper.selectors.base import Question
 from wrapper.selectors.llama import Llm
 
-PROPOSERS = ("florence2", "gdrec", "gd")
 ENSEMBLE = ("florence2", "gdrec")
+"""The paper's two models together."""
 SCORING = ("gdrec", "gd")
 """Proposers that propose nothing where nothing looks like the words, the one that takes them more strictly first."""
+LIKELY = 0.5
+"""Above which probability that none is meant the answer is "not found"."""
 AUTO, ZERO_SHOT = "auto", "zero-shot"
 Tell = Callable[[str], None]
 
@@ -59,12 +62,17 @@ def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expres
 
 
 def seen(selection: Selection, by_proposer: Mapping[str, Sequence[Candidate]]) -> Selection:
-    """The selection, or "not found" where a detector that was asked has no box for any of the words: others propose what they see,
-    whatever they are asked. An addition to the method, which always answers."""
+    """The selection, or "not found": where a detector that was asked has no box for any of the words (others propose what they see,
+    whatever they are asked), or where the LLM finds it more probable than not that none is meant. An addition to the method, which
+    always answers."""
     asked = [by_proposer[name] for name in SCORING if name in by_proposer]
-    if selection.index is None or not asked or asked[0]:
+    if selection.index is None:
         return selection
-    return replace(selection, index=None, reason=Reason.NOTHING_LIKE_IT)
+    if asked and not asked[0]:
+        return replace(selection, index=None, reason=Reason.NOTHING_LIKE_IT)
+    if selection.absent is not None and selection.absent > LIKELY:
+        return replace(selection, index=None, reason=Reason.NONE_MEANT)
+    return selection
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,15 @@ class Wrapper:
     merging: Merging = Merging.CANONICAL
 
     @classmethod
-    def from_preset(cls, preset: str | Preset, proposers: Sequence[str] = ENSEMBLE, tell: Tell = lambda part: None) -> "Wrapper":
-        """Load the models of a preset, of the proposers only those named. tell: is told each part before it is loaded."""
+    def from_preset(cls, preset: str | Preset, proposers: Sequence[str] | None = None, tell: Tell = lambda part: None) -> "Wrapper":
+        """Load the models of a preset, of the proposers only those named, or its usual ones. tell: is told each part before it is
+        loaded."""
         chosen = find_preset(preset) if isinstance(preset, str) else preset
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        check_proposers(proposers)
-        check_room(parts(chosen, device.type == "cuda", [*(PROPOSERS_OF[p] for p in proposers), "LLM"]), device)
-        loaded = load_proposers(chosen, proposers, device, tell)
+        names = chosen.usual if proposers is None else proposers
+        check_proposers(names, chosen.proposers)
+        check_room(parts(chosen, device.type == "cuda", names), device)
+        loaded = load_proposers(chosen, names, device, tell)
         return cls(MappingProxyType(loaded), load_llm(chosen, device, tell), chosen.merging)
 
     def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
@@ -116,7 +126,7 @@ class Wrapper:
         texts = [normalise(e) for e in expressions]
         names = list(proposers or self.proposers)
         loaded = [self.proposer(name) for name in names]
-        check_proposers(names)
+        check_proposers(names, tuple(self.proposers))
         opened = {id(image): open_picture(image) for image in images}  # the same picture once, so that it is encoded once
         pictures = [opened[id(image)] for image in images]
         found = collect(loaded, pictures, texts)
@@ -185,25 +195,28 @@ def question(merged: Merged, expression: str, size: tuple[int, int], adapter: st
     return Question(merged.candidates, expression, size, adapter, merged.left_out)
 
 
-def check_proposers(names: Sequence[str]) -> None:
-    """ModelError where one of these is no proposer, or stands there twice: its boxes would be listed twice."""
-    unknown = [name for name in names if name not in PROPOSERS]
+def check_proposers(names: Sequence[str], known: Sequence[str]) -> None:
+    """ModelError where one of these is none of the known ones, or stands there twice: its boxes would be listed twice."""
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ModelError(f"There is no proposer {', '.join(unknown) or 'named'}. Choose from {', '.join(PROPOSERS)}.")
+        raise ModelError(f"There is no proposer {', '.join(unknown) or 'named'}. Choose from {', '.join(known)}.")
     if len(set(names)) < len(names):
         raise ModelError(f"A proposer is named twice in {', '.join(names)}. Name each once.")
 
 
 def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, tell: Tell = lambda part: None) -> dict[str, Proposer]:
     """The proposers of a preset by name, in the order given; GD and GDrec share one model."""
-    check_proposers(names)
+    check_proposers(names, preset.proposers)
     loaded: dict[str, Proposer] = {}
     detector = None
-    if {"gd", "gdrec"} & set(names):
+    if preset.grounding_dino and {"gd", "gdrec"} & set(names):
         tell(f"Loading Grounding DINO, {preset.grounding_dino} ...")
         detector = Detector.load(preset.grounding_dino, device, preset.revision(preset.grounding_dino))
     for name in names:
-        if name == "florence2":
+        if name in preset.detectors:
+            tell(f"Loading the detector {name}, {preset.detectors[name]} ...")
+            loaded[name] = load_detector(name, preset.detectors[name], device, preset.same_box)
+        elif name == "florence2" and preset.florence2:
             tell(f"Loading Florence-2, {preset.florence2} ...")
             loaded[name] = Florence2.load(
                 preset.florence2,

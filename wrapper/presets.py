@@ -1,7 +1,7 @@
 """Named sets of models. An explicit table: nothing is guessed from a model's name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +13,27 @@ if TYPE_CHECKING:
     import torch
 
 TINY_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny"
+PHOTO_WEIGHTS = TINY_WEIGHTS.parent / "photo"
 
 
 @dataclass(frozen=True)
 class Preset:
     """What to load and how to run it. Models are Hub ids or folders.
 
-    adapters: LoRA adapters for the LLM by name; "gdrec", "florence2" and "ensemble" read the candidates of that proposer or of
-    several; without any, the LLM works zero-shot. revisions: the commit of each Hub id that is loaded. four_bit: run the
-    LLM in NF4. half: run Florence-2 and an LLM that is not quantised in bfloat16 where there is a GPU (Grounding DINO's edges
+    llama: the LLM. florence2, grounding_dino: None where the preset has none. detectors: others by name, each a spec of
+    `wrapper.detectors`. adapters: LoRA adapters for the LLM by name; one named as a proposer reads the candidates of that proposer, and
+    "ensemble" those of several; without any, the LLM works zero-shot. revisions: the commit of each Hub id that is loaded. four_bit:
+    run the LLM in NF4. half: run Florence-2 and an LLM that is not quantised in bfloat16 where there is a GPU (Grounding DINO's edges
     would move by 1.4 pixels in the median, so it is run in 32 bits). merging: how several proposers' lists become one.
     tasks: Florence-2's task prompts, whose boxes are listed one after the other; beams and max_new_tokens: its beam search.
     same_box: IoU above which a proposer's box repeats an earlier one of the same label and is left out; 1.0 keeps all.
+    by_world: Florence-2 and Grounding DINO know RefScenes only, and the detectors photographs (`wrapper.worlds`).
     """
 
-    florence2: str
-    grounding_dino: str
     llama: str
+    florence2: str | None = None
+    grounding_dino: str | None = None
+    detectors: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, str] = field(default_factory=dict)
     revisions: Mapping[str, str] = field(default_factory=dict)
     four_bit: bool = False
@@ -38,7 +42,19 @@ class Preset:
     beams: int = 3
     max_new_tokens: int = 1024
     same_box: float = 1.0
+    by_world: bool = False
     merging: Merging = Merging.CANONICAL
+
+    @property
+    def proposers(self) -> tuple[str, ...]:
+        """The names of all who can propose."""
+        published = [*(["florence2"] if self.florence2 else []), *(["gdrec", "gd"] if self.grounding_dino else [])]
+        return (*published, *self.detectors)
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """Who proposes where nothing else is said: all but GD, which says nothing that GDrec does not."""
+        return tuple(name for name in self.proposers if name != "gd")
 
     def revision(self, source: str) -> str | None:
         """The commit of a Hub id that this preset was made for; None for a folder or another model."""
@@ -73,6 +89,12 @@ PRESETS: dict[str, Preset] = {
         max_new_tokens=100,
         same_box=0.7,
     ),
+    "photo": Preset(
+        detectors={"yolox": f"onnx:{PHOTO_WEIGHTS / 'yolox-nano' / 'detector.json'}"},
+        llama=str(PHOTO_WEIGHTS / "llama"),
+        half=False,
+        same_box=0.7,
+    ),
     "cpu": Preset(
         florence2="florence-community/Florence-2-base",
         grounding_dino="IDEA-Research/grounding-dino-tiny",
@@ -96,6 +118,10 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+PRESETS["bundled"] = replace(PRESETS["tiny"], detectors=PRESETS["photo"].detectors, by_world=True)
+"""What the page loads where there is nothing larger: the models of both worlds, of which a picture's own are asked."""
+
+
 def adapter_name(proposers: Sequence[str]) -> str:
     """Under which name an adapter for these proposers' candidates is kept. GD's are read as GDrec's."""
     return "ensemble" if len(set(proposers)) > 1 else {"gd": "gdrec"}.get(proposers[0], proposers[0])
@@ -103,7 +129,7 @@ def adapter_name(proposers: Sequence[str]) -> str:
 
 def best_preset() -> str:
     """What "auto" stands for: the first full-size preset whose models are all on this machine, where there is a CUDA GPU;
-    else the bundled one."""
+    else the bundled ones of both worlds."""
     import torch
 
     from wrapper.inventory import parts
@@ -113,7 +139,7 @@ def best_preset() -> str:
             preset = PRESETS[name]
             if all(part.here for part in parts(preset, on_cuda=True)):
                 return name
-    return "tiny"
+    return "bundled"
 
 
 def find_preset(name: str) -> Preset:

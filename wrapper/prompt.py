@@ -18,15 +18,17 @@ FILE_NAME = "prompt.json"
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """The wording of a prompt.
+    """The wording of a prompt, and how its answer is read.
 
-    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line where there is a
-    score ({score}), and where the candidates come from more than one proposer ({sources}: all who propose it; {source}: the one
-    whose label leads). also: what follows the label for each other label of the same object ({label}). prompt: the whole text, from
-    {candidates} (the lines, one below the other), {expression} and {indices} (0,1,2...). system: a system message, none where
-    empty. decimals: digits behind the point of a coordinate. long_side: pixels to which the picture's longer side is scaled in the
-    text, 0 for coordinates as they are. date: what chat templates that name a date are told, as Llama 3.2's does; they would
-    name today's, and the same question would be another one tomorrow.
+    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line (the score where
+    the line itself says {score}, else at its end) where there is a score ({score}), and where the candidates come from more than one
+    proposer ({sources}: all who propose it; {source}: the one whose label leads). also: what follows the label for each other label of
+    the same object ({label}). prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and {indices}
+    (0,1,2...). system: a system message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which
+    the picture's longer side is scaled in the text, 0 for coordinates as they are. date: what chat templates that name a date are told,
+    as Llama 3.2's does; they would name today's, and the same question would be another one tomorrow. none: the answer that none of the
+    candidates is meant, empty where the LLM has not learnt one. temperature: what log-probabilities are divided by, fitted on validation
+    data so that probabilities are true (Guo et al. 2017); 0 where that was not done.
     """
 
     line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
@@ -43,10 +45,12 @@ class PromptTemplate:
     decimals: int = 1
     long_side: int = 0
     date: str = "26 Jul 2024"
+    none: str = ""
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         allowed = {
-            "line": {"index", "label", "x1", "y1", "x2", "y2"},
+            "line": {"index", "label", "x1", "y1", "x2", "y2", "score"},
             "score": {"score"},
             "source": {"source", "sources"},
             "also": {"label"},
@@ -54,6 +58,8 @@ class PromptTemplate:
         }
         for part, names in allowed.items():
             _check_fields(part, getattr(self, part), names)
+        if not 0 <= self.temperature <= 100:
+            raise ModelError(f"The prompt template's temperature is {self.temperature}; it lies between 0 and 100.")
         for needed in ("{candidates}", "{expression}"):
             if needed not in self.prompt:
                 raise ModelError(f"The prompt template lacks {needed}; write it where it belongs in `prompt`.")
@@ -68,7 +74,9 @@ class PromptTemplate:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ModelError(f"{path} is not a JSON file ({error}); take it from the adapter's source again.") from error
-        kinds = {f.name: int if f.name in ("decimals", "long_side") else str for f in fields(cls)}
+        kinds = {f.name: type(f.default) for f in fields(cls)}
+        if isinstance(data, dict) and type(data.get("temperature")) is int:
+            data["temperature"] = float(data["temperature"])
         if not isinstance(data, dict) or any(type(v) is not kinds.get(k) for k, v in data.items()):
             raise ModelError(f"{path} may hold only {', '.join(kinds)}, of the right kind; mend it or delete it.")
         return cls(**data)
@@ -120,8 +128,8 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
-    line = template.line.format(index=index, label=label, **places)
-    if candidate.score is not None:
-        line += template.score.format(score=f"{candidate.score:.2f}")
+    score = "" if candidate.score is None else template.score.format(score=f"{candidate.score:.2f}")
+    line = template.line.format(index=index, label=label, score=score, **places)
+    line += "" if "{score}" in template.line else score
     sources = [source for source in candidate.sources if source != BY_HAND]
     return line + template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else line

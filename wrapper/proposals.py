@@ -15,6 +15,7 @@ from typing import Any
 
 from transformers.utils.hub import cached_file
 
+from wrapper import detectors
 from wrapper.candidates import Box, Candidate
 from wrapper.datasets import Skipped
 from wrapper.errors import DataError
@@ -45,10 +46,11 @@ class Settings:
     def of(cls, name: str, preset: Preset, proposers: Mapping[str, Proposer]) -> "Settings":
         """The settings under which the proposers of a preset work."""
         models = {}
-        if "florence2" in proposers:
+        if "florence2" in proposers and preset.florence2:
             models["florence2"] = revision(preset.florence2)
-        if {"gd", "gdrec"} & set(proposers):
+        if {"gd", "gdrec"} & set(proposers) and preset.grounding_dino:
             models["grounding_dino"] = revision(preset.grounding_dino)
+        models |= {name: identity(spec) for name, spec in preset.detectors.items() if name in proposers}
         options = {f"{name}.{field}": value for name, p in proposers.items() for field, value in _plain_fields(p).items()}
         return cls(name, tuple(proposers), models, options)
 
@@ -112,6 +114,16 @@ def revision(source: str) -> str:
     )
     commit = next((Path(file).parent.name for file in files if file is not None), "unknown")  # snapshots/COMMIT/config.json
     return f"{source}@{commit}"
+
+
+def identity(spec: str) -> str:
+    """What a detector's spec stands for now, by which candidates of before are known to be of the same one: with a digest of the files that
+    it names."""
+    scheme, _, place = spec.partition(":")
+    if scheme == "transformers":
+        return f"transformers:{revision(place)}"
+    files = detectors.files_of(spec)
+    return f"{scheme}:{files[0].name}@{fingerprint(*files)}" if files else spec
 
 
 def _plain_fields(proposer: Proposer) -> dict[str, Any]:

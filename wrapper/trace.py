@@ -15,6 +15,7 @@ SENTENCES = {
     Reason.FALLBACK_TOO_LONG: "the list was too long for the LLM, so the first of {n} candidates was taken",
     Reason.ABSTAINED: "the LLM's best guess among {n} candidates was less probable than you ask for",
     Reason.UNSEEN: "no score of the detectors is as high as you ask for: probably nothing of the kind is there",
+    Reason.NONE_MEANT: "none of these boxes is what the words mean, says the LLM",
     Reason.NOTHING_LIKE_IT: "nothing here looks like that: the detector has no box for any of the words",
     Reason.FAILED: "this question could not be answered",
 }
@@ -37,6 +38,8 @@ def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[
         "box": None if selection.box is None else list(selection.box),
         "index": pick,
         "probability": None if pick is None else probabilities[pick],
+        "absent": selection.absent,
+        "calibrated": selection.calibrated,
         "reason": selection.reason.value,
         "expression": expression,
         "image_size": list(size),

@@ -7,12 +7,13 @@ import pytest
 
 from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.errors import DataError, ModelError
-from wrapper.evaluation.compare import EVERY, Compared, agreement, as_record, compare_methods, in_words, methods_with, say_unseen
-from wrapper.evaluation.methods import Method
+from wrapper.evaluation.compare import Compared, agreement, as_record, compare_methods, in_words, methods_with, say_unseen
+from wrapper.evaluation.methods import Method, every
 from wrapper.merging import canonical
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import Scene
 
+EVERY = every(("florence2", "gdrec", "gd"))
 METHODS = [Method.parse(text) for text in EVERY]
 
 

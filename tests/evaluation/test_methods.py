@@ -24,9 +24,9 @@ def test_methods_are_read_and_written(text: str, method: Method, label: str) -> 
     assert method.label() == label
 
 
-@pytest.mark.parametrize("text", ["", "yolo", "gdrec+best", "gdrec:x", "gdrec+oracle:x", "gdrec,+llm", "gdrec,gdrec+llm"])
+@pytest.mark.parametrize("text", ["", "yo lo", "gdrec+best", "gdrec:x", "gdrec+oracle:x", "gdrec,+llm", "gdrec,gdrec+llm"])
 def test_other_texts_are_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(DataError, match=r"is no method\. Write proposers of florence2, gdrec, gd"):
+    with pytest.raises(DataError, match=r"is no method\. Write proposers \(florence2, gdrec, gd, or the name of a detector"):
         Method.parse(text)
 
 

@@ -20,9 +20,6 @@ from wrapper.presets import adapter_name
 from wrapper.selectors.base import OwnAnswer, Question
 from wrapper.trace import trace
 
-EVERY = ("gd", "gdrec", "florence2", "gd+llm", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm")
-"""What the page compares: each model alone, each with the LLM, and both models with the LLM."""
-
 
 @dataclass(frozen=True)
 class Compared:

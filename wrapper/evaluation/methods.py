@@ -13,7 +13,7 @@ from typing import Literal
 
 from wrapper.candidates import Box, Reason, Selection, iou
 from wrapper.errors import DataError, at_the_cost_of_a_row
-from wrapper.pipeline import PROPOSERS
+from wrapper.presets import Preset
 from wrapper.selectors.base import Question, Selector, without_asking
 
 
@@ -31,11 +31,11 @@ class Method:
         left, _, right = text.strip().partition("+")
         proposers = tuple(p.strip() for p in left.split(","))
         how, _, adapter = right.partition(":")
-        known = all(p in PROPOSERS for p in proposers) and len(set(proposers)) == len(proposers)
+        known = all(p.isidentifier() for p in proposers) and len(set(proposers)) == len(proposers)
         if not known or how not in ("", "llm", "oracle") or (adapter and how != "llm"):
             raise DataError(
-                f"{text!r} is no method. Write proposers of {', '.join(PROPOSERS)}, each once, with commas between them, then nothing (the "
-                "first one's own answer), +llm, +llm:ADAPTER or +oracle."
+                f"{text!r} is no method. Write proposers (florence2, gdrec, gd, or the name of a detector), each once, with commas between "
+                "them, then nothing (the first one's own answer), +llm, +llm:ADAPTER or +oracle."
             )
         if how == "":
             return cls(proposers, "alone")
@@ -47,7 +47,7 @@ class Method:
 
     def label(self) -> str:
         """The method in words."""
-        names = " + ".join({"gd": "GD", "gdrec": "GDrec", "florence2": "Florence-2"}[p] for p in self.proposers)
+        names = " + ".join({"gd": "GD", "gdrec": "GDrec", "florence2": "Florence-2"}.get(p, p) for p in self.proposers)
         if self.how == "alone":
             return f"{names} alone"
         if self.how == "oracle":
@@ -85,11 +85,22 @@ def each_by_itself(selector: Selector, questions: Sequence[Question]) -> tuple[l
     return [s for found, _ in both for s in found], [why for _, whys in both for why in whys]
 
 
-def usual(adapters: Sequence[str]) -> list[Method]:
-    """What the paper's tables compare, as far as there are adapters."""
-    texts = ["gd", "gdrec", "florence2", "gd+llm", "gdrec+llm", "florence2+llm", "florence2,gdrec+llm"]
-    texts += ["gd+llm:gdrec"] if "gdrec" in adapters else []  # GD's candidates are read as GDrec's
-    for own, other in (("gdrec", "florence2"), ("florence2", "gdrec")):
-        texts += [f"{own}+llm:{a}" for a in (own, other) if a in adapters]
-    texts += ["florence2,gdrec+llm:ensemble"] if "ensemble" in adapters else []
-    return [Method.parse(t) for t in [*texts, "gdrec+oracle", "florence2+oracle", "florence2,gdrec+oracle"]]
+def every(proposers: Sequence[str]) -> list[str]:
+    """Each of these proposers alone, each with the LLM, and all with the LLM; as texts. GD stands for itself only: GDrec reads the same
+    detections."""
+    names = sorted(proposers, key=lambda p: ("gd", "gdrec", "florence2").index(p) if p in ("gd", "gdrec", "florence2") else 3)
+    together = [p for p in proposers if p != "gd"]
+    return [*names, *(f"{p}+llm" for p in names), *([",".join(together) + "+llm"] if len(together) > 1 else [])]
+
+
+def usual(preset: Preset) -> list[Method]:
+    """What the paper's tables compare of a preset's proposers, as far as there are adapters."""
+    texts, adapters, there = every(preset.proposers), preset.adapters, preset.proposers
+    texts += ["gd+llm:gdrec"] if "gd" in there and "gdrec" in adapters else []  # GD's candidates are read as GDrec's
+    transfer = {"gdrec": ("gdrec", "florence2"), "florence2": ("florence2", "gdrec")}
+    for own in (p for p in there if p != "gd"):
+        texts += [f"{own}+llm:{a}" for a in transfer.get(own, (own,)) if a in adapters]
+    together = ",".join(preset.usual)
+    texts += [f"{together}+llm:ensemble"] if len(preset.usual) > 1 and "ensemble" in adapters else []
+    oracles = [f"{p}+oracle" for p in preset.usual] + ([f"{together}+oracle"] if len(preset.usual) > 1 else [])
+    return [Method.parse(t) for t in [*texts, *oracles]]

@@ -24,9 +24,9 @@ from wrapper.errors import DataError
 from wrapper.evaluation.answers import Answered, Answers
 from wrapper.evaluation.methods import Method, Oracle, each_by_itself
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
-from wrapper.inventory import PROPOSERS_OF, check_room, parts
+from wrapper.inventory import check_room, parts
 from wrapper.merging import Merging
-from wrapper.pipeline import load_llm, load_proposers
+from wrapper.pipeline import check_proposers, load_llm, load_proposers
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, Settings, fingerprint, read_candidates, revision, write_whole
 from wrapper.proposers.base import Proposer
@@ -59,7 +59,8 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
     plan.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = list(dict.fromkeys(p for m in plan.methods for p in m.proposers))
-    check_room(parts(plan.preset, device.type == "cuda", [*(PROPOSERS_OF[n] for n in names), "LLM"]), device)
+    check_proposers(names, plan.preset.proposers)
+    check_room(parts(plan.preset, device.type == "cuda", names), device)
     proposers = load_proposers(plan.preset, names, device)
     settings = Settings.of(plan.preset_name, plan.preset, proposers)
     used = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)

@@ -65,7 +65,7 @@ class Llm:
         self.model, self.tokenizer, self.template = model, tokenizer, template or PromptTemplate()
         self.max_tokens, self.batch = max_tokens, batch
         self._adapters: dict[str, Adapter] = {}
-        self._answers: dict[tuple[PromptTemplate, int], list[int]] = {}
+        self._answers: dict[tuple[PromptTemplate, str], list[int]] = {}
         self._keys = itertools.count()
         self._frame = frame_words(tokenizer)
         self._lock = threading.Lock()
@@ -121,11 +121,12 @@ class Llm:
         return self._adapters[adapter].template
 
     def select(self, questions: Sequence[Question]) -> list[Selection]:
-        """The most probable candidate of each question. The LLM is not asked about lists of none or one."""
+        """The most probable candidate of each question. The LLM is not asked about an empty list, and about a single candidate only
+        where it has learnt to say "none"."""
         done: dict[int, Selection] = {}
         prompts: dict[int, Prompt] = {}
         for i, q in enumerate(questions):
-            if len(q.candidates) < LEAST:
+            if len(q.candidates) < (1 if self.template_for(q.adapter).none else LEAST):
                 done[i] = without_asking(q.candidates)
                 continue
             prompt = self.prompt(q)
@@ -164,24 +165,28 @@ class Llm:
         return spell_out(render(labelled, plain(q.expression), template, q.size), self.tokenizer)
 
     def _length(self, prompt: Prompt) -> int:
-        return len(prompt.ids) + max(len(self.answer(i, prompt.template)) for i in range(len(prompt.places)))
+        return len(prompt.ids) + max(len(tokens) for tokens in self.answers(len(prompt.places), prompt.template))
+
+    def answers(self, count: int, template: PromptTemplate) -> list[list[int]]:
+        """Token ids of every answer to a list of so many candidates: their indices, and "none" at the end where there is one."""
+        return [self.answer(i, template) for i in range(count)] + ([self.answer(template.none, template)] if template.none else [])
 
     def encode(self, prompt: str, template: PromptTemplate | None = None) -> list[int]:
         """Token ids of a prompt, up to where the answer begins."""
         return self._tokens(messages(prompt, template or self.template), template, add_generation_prompt=True)
 
-    def answer(self, index: int, template: PromptTemplate | None = None) -> list[int]:
-        """Token ids of an index as an answer, the end of the turn included."""
-        template = template or self.template
-        if (template, index) not in self._answers:
+    def answer(self, said: int | str, template: PromptTemplate | None = None) -> list[int]:
+        """Token ids of an index, or of another answer, the end of the turn included."""
+        template, text = template or self.template, str(said)
+        if (template, text) not in self._answers:
             before = self.encode("x", template)
-            whole = self._tokens([*messages("x", template), {"role": "assistant", "content": str(index)}], template)
+            whole = self._tokens([*messages("x", template), {"role": "assistant", "content": text}], template)
             if whole[: len(before)] != before:
                 raise ModelError("This model's chat template changes the question when it is answered. Choose another model.")
             tail = whole[len(before) :]
             end = tail.index(self.tokenizer.eos_token_id) + 1 if self.tokenizer.eos_token_id in tail else len(tail)
-            self._answers[template, index] = tail[:end]
-        return self._answers[template, index]
+            self._answers[template, text] = tail[:end]
+        return self._answers[template, text]
 
     def _tokens(self, chat: list[dict[str, str]], template: PromptTemplate | None, **options: Any) -> list[int]:
         date = (template or self.template).date
@@ -204,8 +209,8 @@ class Llm:
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], adapter: str | None = None) -> list[Tensor]:
-        """Log-probabilities of the indices of each prompt's candidates, (candidates,) each, float32 on the CPU."""
-        packs = [_Pack.of(p.ids, [self.answer(i, p.template) for i in range(len(p.places))]) for p in prompts]
+        """Log-probabilities of each prompt's answers (`answers`), (candidates,) or one more, float32 on the CPU."""
+        packs = [_Pack.of(p.ids, self.answers(len(p.places), p.template)) for p in prompts]
         before = max(p.prompt for p in packs)  # prompts end in one column, answers follow
         after = max(len(p.ids) - p.prompt for p in packs)
         ids = torch.zeros(len(packs), before + after, dtype=torch.long)
@@ -254,12 +259,17 @@ def template_of(source: str) -> PromptTemplate | None:
 
 
 def _chosen(q: Question, prompt: Prompt, logs: Tensor) -> Selection:
-    """The most probable candidate of those that stand in the prompt."""
-    probabilities = logs.softmax(0)
-    left_out = q.left_out + len(q.candidates) - len(prompt.places)
-    reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN
+    """The most probable candidate of those that stand in the prompt, and how probable it is that none is meant."""
+    count, temperature = len(prompt.places), prompt.template.temperature
+    all_of_them = (logs / (temperature or 1.0)).softmax(0)
+    probabilities = all_of_them[:count]
+    left_out = q.left_out + len(q.candidates) - count
+    reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN if count > 1 else Reason.ONLY_CANDIDATE
     candidates = tuple(q.candidates[i] for i in prompt.places)
-    return Selection(candidates, int(probabilities.argmax()), tuple(probabilities.tolist()), reason, prompt.text, left_out=left_out)
+    return Selection(
+        candidates, int(probabilities.argmax()), tuple(probabilities.tolist()), reason, prompt.text, left_out=left_out,
+        absent=float(all_of_them[count]) if len(logs) > count else None, calibrated=temperature > 0,
+    )  # fmt: skip
 
 
 def _own_answer(candidates: Sequence[Candidate]) -> int:

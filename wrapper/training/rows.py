@@ -1,7 +1,8 @@
 """Candidates -> what an LLM is fine-tuned on: a prompt and the index of the best candidate.
 
 A row is kept when there is something to choose (two candidates or more), when one candidate is right, and when it is
-within the token limit (METHOD: Fine-tuning). The same list in other orders is added, so that no place in the list is
+within the token limit (METHOD: Fine-tuning). An LLM that has an answer for "none of them" learns it from the lists without a right
+candidate. The same list in other orders is added, so that no place in the list is
 favoured; the orders follow from a seed and the row's id.
 """
 
@@ -62,11 +63,12 @@ def make_rows(
     limit: int = 1024,
     orders: int = 4,
     seed: int = 0,
+    none: str = "",
 ) -> Rows:
     """The training rows of some proposers' candidates.
 
     read: a question as the LLM reads it. tokens: of a prompt with its answer, chat format included. limit: the most of them.
-    orders: the most other orders a list is added in, 0 for none.
+    orders: the most other orders a list is added in, 0 for none. none: the answer that no candidate is meant, empty where there is none.
     """
     rows: list[Row] = []
     dropped: Counter[str] = Counter()
@@ -77,7 +79,7 @@ def make_rows(
         target = best(candidates, one)
         if len(candidates) < 2:
             dropped[FEW] += 1
-        elif target is None:
+        elif target is None and not none:
             dropped[NONE] += 1
         elif tokens(read(asked)) > limit:
             dropped[LONG] += 1
@@ -85,7 +87,7 @@ def make_rows(
             kept += 1
             for order in _orders(one.id, len(candidates), extra_orders(len(candidates), orders), seed):
                 prompt = read(replace(asked, candidates=tuple(candidates[i] for i in order)))
-                rows.append(Row(one.id, prompt, str(order.index(target))))
+                rows.append(Row(one.id, prompt, none if target is None else str(order.index(target))))
     return Rows(rows, kept, dict(dropped))
 
 

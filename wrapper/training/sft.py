@@ -82,7 +82,7 @@ def train(run: Run) -> dict[str, Any]:
         trainer = AnswerTrainer(
             model=with_lora(llm.model, run),
             args=arguments(run),
-            train_dataset=[tokens(llm, r.prompt, int(r.completion)) for r in rows.rows],
+            train_dataset=[tokens(llm, r.prompt, r.completion) for r in rows.rows],
             data_collator=side_by_side,
             callbacks=loggers(run) if state.is_main_process else [],
         )
@@ -98,7 +98,7 @@ def train(run: Run) -> dict[str, Any]:
 
 def begin(run: Run) -> None:
     """Make OUT, and write down in it what is trained, so that a run never goes on from another one's checkpoints."""
-    check_proposers(run.proposers)
+    check_proposers(run.proposers, run.train.settings.proposers)
     if (run.out / CONFIG).exists():
         raise ModelError(f"{run.out} holds a finished adapter. Choose another --out, or delete that folder.")
     wanted, file = json.dumps(identity(run), indent=1), run.out / CHECKPOINTS / "run.json"
@@ -128,7 +128,7 @@ def identity(run: Run) -> dict[str, Any]:
 def load(run: Run) -> Llm:
     """The LLM that gets the adapter."""
     device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
-    check_room(parts(run.preset, device.type == "cuda", ["LLM"]), device)
+    check_room(parts(run.preset, device.type == "cuda", ()), device)
     llm = load_llm(replace(run.preset, adapters={}), device, max_tokens=run.settings.max_tokens)
     try:
         llm.model.set_attn_implementation(run.settings.attention)
@@ -141,10 +141,10 @@ def training_rows(run: Run, llm: Llm) -> Rows:
     """The rows of a run."""
     s = run.settings
     chosen = run.train.rows[: s.examples] if s.examples else run.train.rows
-    longest = max(len(llm.answer(i)) for i in range(MOST))
+    longest = max(len(tokens) for tokens in llm.answers(MOST, llm.template))
     return make_rows(
         chosen, run.proposers, lambda q: llm.text(q, llm.template), lambda text: len(llm.encode(text)) + longest,
-        run.preset.merging, s.max_tokens, s.orders, s.seed,
+        run.preset.merging, s.max_tokens, s.orders, s.seed, llm.template.none,
     )  # fmt: skip
 
 
@@ -168,9 +168,9 @@ def with_lora(model: Any, run: Run) -> Any:
         raise ModelError(f"This LLM has none of the layers {', '.join(s.targets)}. Name its linear layers with --targets.") from error
 
 
-def tokens(llm: Llm, prompt: str, index: int) -> dict[str, list[int]]:
+def tokens(llm: Llm, prompt: str, said: int | str) -> dict[str, list[int]]:
     """A row as the model reads it: the tokens of serving, with a loss on the answer's only."""
-    before, answer = llm.encode(prompt), llm.answer(index)
+    before, answer = llm.encode(prompt), llm.answer(said)
     return {"input_ids": before + answer, "labels": [NO_LOSS] * len(before) + answer}
 
 

@@ -6,9 +6,12 @@ from typing import Any
 
 from wrapper import adapters
 from wrapper.candidates import BY_LLM, NOT_FOUND, Box, Candidate, Reason, Selection, Thresholds, abstain, iou, is_correct
+from wrapper.selectors.llama import Llm
 from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.markdown import plain
+from wrapper.vocabulary import detector_words, unknown_subject
+from wrapper.worlds import World
 
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 
@@ -30,6 +33,7 @@ class Session:
     marked: int | None = None
     corner: tuple[str, float, float] | None = None
     recalled: bool = False
+    world: World = World.SCENE
 
     @property
     def selection(self) -> Selection:
@@ -78,17 +82,28 @@ def _times(s: Session) -> str:
 
 
 def _step(name: str, ms: float, selection: Selection) -> str:
-    if name not in common.NAMES:
+    if name == Llm.name:
         return f"LLM {ms:.0f} ms"
     boxes = sum(name in c.sources for c in selection.candidates)
-    return f"{common.NAMES[name]} {boxes} {'box' if boxes == 1 else 'boxes'} in {ms:.0f} ms"
+    return f"{common.name_of(name)} {boxes} {'box' if boxes == 1 else 'boxes'} in {ms:.0f} ms"
 
 
 def _out_of_its_world(s: Session) -> str | None:
-    """A warning where the bundled models see what they were not made for."""
-    if models.now().name != "tiny" or common.from_refscenes(s.path):
+    """A warning where the bundled models see what they were not made for, or are asked for what they cannot name."""
+    name, of_scenes = models.now().name, {"florence2", "gdrec", "gd"} & set(s.proposers)
+    if name not in models.ABOUT:
         return None
-    return "⚠️ The bundled models know RefScenes only. If this is a photograph, their answers mean nothing."
+    if s.world is World.PHOTOGRAPH and of_scenes:
+        more = " Tick YOLOX instead." if name == "bundled" else ""
+        alien = (
+            "The bundled Florence-2 and Grounding DINO know RefScenes only; this looks like a photograph, and their answers mean nothing."
+        )
+        return f"⚠️ {alien}{more}"
+    if s.world is World.SCENE and not of_scenes:
+        return "⚠️ YOLOX knows photographs; this looks like a drawn scene, of which it sees little."
+    if of_scenes or (unknown := unknown_subject(s.expression, detector_words())) is None:
+        return None
+    return f"⚠️ “{plain(unknown)}” is none of the {len(detector_words())} kinds of thing that YOLOX can name."
 
 
 def verdict(selection: Selection, truth: Box) -> str:

@@ -25,7 +25,7 @@ from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation.compare import methods_with
 from wrapper.evaluation.live import Answer, answers, figures
-from wrapper.evaluation.methods import Method
+from wrapper.evaluation.methods import Method, every
 from wrapper.export import plain_cell
 from wrapper.pipeline import AUTO
 from wrapper.presets import TINY_WEIGHTS
@@ -313,10 +313,11 @@ def build() -> gr.Dropdown:
         _build_bundled(results)
     gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
     state = gr.State(None, time_to_live=3600, delete_callback=forget)
+    found = every(models.proposers())
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             chosen = gr.CheckboxGroup(
-                [(name, m) for m, name in common.METHODS.items()], value=CHOSEN, label="Methods",
+                [(common.method_name(m), m) for m in found], value=[m for m in CHOSEN if m in found] or found[:1], label="Methods",
                 info="GD: Grounding DINO asked with the whole expression; GDrec: asked for its noun groups, the subject first.",
             )  # fmt: skip
             n = gr.Slider(LEAST, MOST, 40, step=8, label="Expressions", info="How many are asked. Each model runs once for each.")

@@ -1,12 +1,15 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
+import hashlib
+import json
 import shutil
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache, wraps
+from functools import cache, lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,10 +20,12 @@ from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
+from wrapper.selectors.llama import Llm
 from wrapper.ui import models
+from wrapper.worlds import World, world_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = {"florence2": "Florence-2", "gdrec": "GDrec", "gd": "Grounding DINO", BY_HAND: "you"}
+NAMES = {"florence2": "Florence-2", "gdrec": "GDrec", "gd": "Grounding DINO", "yolox": "YOLOX", BY_HAND: "you"}
 ADAPTERS = {
     AUTO: "the fitting adapter",
     ZERO_SHOT: "none (zero-shot)",
@@ -28,17 +33,13 @@ ADAPTERS = {
     "florence2": "Florence-2's",
     "ensemble": "the ensemble's",
 }
-METHODS = {
-    "gd": "GD alone", "gdrec": "GDrec alone", "florence2": "Florence-2 alone", "gd+llm": "GD + LLM", "gdrec+llm": "GDrec + LLM",
-    "florence2+llm": "Florence-2 + LLM", "florence2,gdrec+llm": "Florence-2 + GDrec + LLM",
-}  # fmt: skip
-"""Methods to choose from, whatever adapter is chosen beside them."""
 MAX_UPLOAD = "60 MB"
 """Of a file, as Gradio reads it."""
 PICTURE_HINT = f"# Drop, paste or choose a picture\nJPEG, PNG, WebP, GIF, BMP or TIFF, at most {MAX_UPLOAD}"
 SHOWN_SIDE = 1600
 """Longest side, in pixels, of a picture on the page; downloads are full-size."""
-SCENE_PREFIX = "refscenes-"
+DRAWN = 10_000
+"""Scenes that the page remembers to have drawn."""
 KEPT = 3600
 """Seconds for which files made for a visitor are kept, as Gradio keeps its own."""
 _work = tempfile.TemporaryDirectory(prefix="llm-wrapper-")
@@ -102,7 +103,19 @@ def scroll_to(element: str) -> str:
 
 def proposers_of(candidate: Candidate) -> str:
     """Who proposes it, in words."""
-    return " + ".join(NAMES.get(name, name) for name in candidate.sources)
+    return " + ".join(name_of(name) for name in candidate.sources)
+
+
+def method_name(text: str) -> str:
+    """A method in words, whatever adapter is chosen beside it: "GDrec alone", "Florence-2 + GDrec + LLM"."""
+    proposers, plus, _ = text.partition("+")
+    names = " + ".join({"gd": "GD"}.get(p, name_of(p)) for p in proposers.split(","))
+    return f"{names} + LLM" if plus else f"{names} alone"
+
+
+def name_of(proposer: str) -> str:
+    """A proposer's name for people; a detector of one's own goes by the name it was given."""
+    return NAMES.get(proposer, proposer)
 
 
 def labels_of(candidate: Candidate) -> str:
@@ -112,7 +125,7 @@ def labels_of(candidate: Candidate) -> str:
 
 def times(ms: Mapping[str, float]) -> str:
     """Milliseconds by stage, in words."""
-    return " + ".join(f"{v:.0f} {NAMES.get(k, 'LLM')}" for k, v in ms.items())
+    return " + ".join(f"{v:.0f} {'LLM' if k == Llm.name else name_of(k)}" for k, v in ms.items())
 
 
 def open_shrunk(path: str | None) -> Image.Image:
@@ -171,6 +184,40 @@ def box_text(box: Box | None) -> str:
     return "" if box is None else ", ".join(f"{v:.0f}" for v in box)
 
 
-def from_refscenes(path: str) -> bool:
-    """Whether the page itself drew or brought this picture. Only a hint: a file may be called anything."""
-    return Path(path).name.startswith(SCENE_PREFIX) or (EXAMPLES / Path(path).name).is_file()
+_drawn: deque[str] = deque(maxlen=DRAWN)
+
+
+def remember_scene(file: Path) -> None:
+    """The page has drawn this scene."""
+    _drawn.append(_digest(file))
+
+
+def world_of_file(path: str | None) -> World:
+    """Which world an uploaded picture is of: what the page drew or brought itself is known by its bytes, anything else by its pixels."""
+    if path is None:
+        return World.SCENE
+    digest = _digest(Path(path))
+    if digest in _drawn:
+        return World.SCENE
+    return examples_worlds().get(digest) or world_of(open_shrunk(path))
+
+
+def example_rows() -> list[dict[str, Any]]:
+    """The bundled examples."""
+    file = EXAMPLES / "examples.json"
+    return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+
+
+@cache
+def examples_worlds() -> dict[str, World]:
+    """The worlds of the bundled examples, by the digests of their files."""
+    return {_digest(EXAMPLES / row["image"]): World(row.get("world", "scene")) for row in example_rows()}
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return (
+            hashlib.file_digest(opened, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(opened.read()).hexdigest()
+        )

@@ -10,6 +10,7 @@ from PIL import Image
 from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
 from wrapper.evaluation import compare as comparing
+from wrapper.evaluation.methods import every
 from wrapper.expressions import MAX_EXPRESSION, written
 from wrapper.pipeline import AUTO
 from wrapper.trace import explain
@@ -22,14 +23,13 @@ HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it
 WIDTHS: list[str | int] = [190, 250, 120, 120, 220, 310]
 """Of the table's columns, in pixels, as in the other tabs."""
 CANCELLED = "### Cancelled\nPress **Compare** to ask again."
-HINT = "Seven methods answer one question. A question in the Locate tab is brought along."
+HINT = "Each model alone, each with the LLM, and all with the LLM answer one question. A question in the Locate tab is brought along."
 SLIDER = ("florence2", "florence2,gdrec+llm")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What was compared, kept so that the slider can show any two. path and size: of the picture's file, in pixels; rows: in the
-    order of `comparing.EVERY`."""
+    """What was compared, kept so that the slider can show any two. path and size: of the picture's file, in pixels."""
 
     path: str
     size: tuple[int, int]
@@ -37,16 +37,16 @@ class Shown:
     truth: Box | None
 
 
-def seconds(picture: Image.Image, expression: str, adapter: str) -> int:
+def seconds(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> int:
     """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in a batch for each of up to four adapters."""
     return 6 * models.seconds_a_step()
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
-def _compare(picture: Image.Image, expression: str, adapter: str) -> list[comparing.Compared]:
+def _compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> list[comparing.Compared]:
     with common.as_page_errors():
         wrapper = models.now().wrapper
-        methods = comparing.methods_with(wrapper, comparing.EVERY, adapter)
+        methods = comparing.methods_with(wrapper, every(names), adapter)
         return comparing.say_unseen(comparing.compare_methods(wrapper, [picture], [expression], methods)[0])
 
 
@@ -75,8 +75,10 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
 def _compared(path: str | None, expression: str, adapter: str, true_box: str | None) -> tuple[Any, ...]:
     picture, text = common.open_upload(path), written(expression or "")
     truth = common.read_box(true_box, picture.size)
-    rows = _compare(picture, text, adapter)
-    names = [common.METHODS[m] for m in comparing.EVERY]
+    fitting = models.fitting(common.world_of_file(path))
+    asked = (*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting
+    rows = _compare(picture, text, asked, adapter)
+    names = [common.method_name(str(r.method)) for r in rows]
     pictures = [
         (annotate(common.open_shrunk(path), r.selection, truth, size=picture.size), _caption(name, r, truth))
         for name, r in zip(names, rows, strict=True)
@@ -113,13 +115,12 @@ def matrix(rows: list[comparing.Compared]) -> list[list[str]]:
 
 @common.keep_page
 def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Image.Image] | None:
-    """Two methods' pictures for the slider."""
+    """Two methods' pictures for the slider; for one that was not asked about this picture the first or the last of those that were."""
     if shown is None:
         return None
-    picture = common.open_shrunk(shown.path)
-    one, other = (
-        annotate(picture, shown.rows[comparing.EVERY.index(name)].selection, shown.truth, size=shown.size) for name in (left, right)
-    )
+    picture, rows = common.open_shrunk(shown.path), {common.method_name(str(r.method)): r for r in shown.rows}
+    ends = ((left, shown.rows[0]), (right, shown.rows[-1]))
+    one, other = (annotate(picture, rows.get(common.method_name(n), end).selection, shown.truth, size=shown.size) for n, end in ends)
     return one, other
 
 
@@ -174,13 +175,26 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     )
     with gr.Accordion("Slide between two methods", open=True):
         with gr.Row(elem_id="sides-of-slider"):
-            choices = [(common.METHODS[name], name) for name in comparing.EVERY]
-            left = gr.Dropdown(choices, value=SLIDER[0], label="Left", info="What is seen left of the line.", min_width=140)
-            right = gr.Dropdown(choices, value=SLIDER[1], label="Right", info="What is seen right of the line; drag it.", min_width=140)
+            found = every(models.proposers())
+            choices = [(common.method_name(name), name) for name in found]
+            left = gr.Dropdown(
+                choices,
+                value=SLIDER[0] if SLIDER[0] in found else found[0],
+                label="Left",
+                info="What is seen left of the line.",
+                min_width=140,
+            )
+            right = gr.Dropdown(
+                choices,
+                value=SLIDER[1] if SLIDER[1] in found else found[-1],
+                label="Right",
+                info="What is seen right of the line; drag it.",
+                min_width=140,
+            )
         slider = gr.ImageSlider(label="Left and right", format="png", interactive=False, elem_id="slider")
     with gr.Accordion("Who agrees with whom: IoU of the picks", open=False):
         overlaps = gr.Dataframe(
-            headers=["", *map(str, range(1, 1 + len(comparing.EVERY)))],
+            headers=["", *map(str, range(1, 1 + len(found)))],
             interactive=False,
             wrap=True,
             label="IoU of every pick with every other",

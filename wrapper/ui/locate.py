@@ -16,7 +16,7 @@ from wrapper.draw import annotate, draw_candidates
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
 from wrapper.expressions import MAX_EXPRESSION, normalise, written
-from wrapper.pipeline import AUTO, ENSEMBLE, Stage
+from wrapper.pipeline import AUTO, Stage
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
 from wrapper.selectors.base import Question
@@ -26,8 +26,10 @@ from wrapper.ui import common, links, models
 from wrapper.ui.answer import HEADERS, Session, candidate_rows, in_words, names, remarks, table
 from wrapper.ui.picture import PictureUpload
 from wrapper.ui.theme import LEGEND, LINK
+from wrapper.worlds import World
 
-CHOICES = [("Florence-2", "florence2"), ("Grounding DINO (GDrec)", "gdrec")]
+CHOICES = {"gdrec": "Grounding DINO (GDrec)"}
+"""What a proposer is called where it is chosen, if not by its name."""
 SELECT, TRUTH, ADD = "point out a candidate", "set the true box (two corners)", "add a candidate (two corners)"
 ORDERS = 10
 WIDTHS: list[str | int] = [65, 105, 150, 70, 110, 180]
@@ -148,22 +150,27 @@ def _answered(
     picture = common.open_upload(path)
     text = written(expression or "")
     if not proposers:
-        raise DataError("No model is chosen to propose boxes. Tick Florence-2, Grounding DINO or both.")
-    truth = common.read_box(true_box, picture.size)
-    order, least = [name for name in ENSEMBLE if name in proposers], Thresholds(least_probability or 0.0, least_score or 0.0)
+        raise DataError(f"No model is chosen to propose boxes. Tick one of {', '.join(name for name, _ in choices())}.")
+    truth, world = common.read_box(true_box, picture.size), common.world_of_file(path)
+    order, least = [name for name in models.proposers() if name in proposers], Thresholds(least_probability or 0.0, least_score or 0.0)
     now = time.monotonic()
     for stage in _stages(picture, normalise(text), order, adapter):
         if stage.selection is None:
             yield _unfinished(draw_candidates(common.open_shrunk(path), stage.candidates, picture.size), stage, order)
             continue
         session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
-        yield view(replace(session, recalled=stage.began < now))
+        yield view(replace(session, recalled=stage.began < now, world=world))
+
+
+def choices() -> list[tuple[str, str]]:
+    """Who can be asked to propose. GD is left out: it looks as GDrec does, and says less."""
+    return [(CHOICES.get(name, common.name_of(name)), name) for name in models.proposers() if name != "gd"]
 
 
 def _unfinished(drawn: Image.Image, stage: Stage, order: list[str]) -> Outputs:
     """The page while proposers or the LLM are still at work."""
-    waiting = [common.NAMES[name] for name in order[order.index(stage.done) + 1 :]]
-    done = ", ".join(f"{common.NAMES[n]} in {ms:.0f} ms" for n, ms in stage.timings_ms.items())
+    waiting = [common.name_of(name) for name in order[order.index(stage.done) + 1 :]]
+    done = ", ".join(f"{common.name_of(n)} in {ms:.0f} ms" for n, ms in stage.timings_ms.items())
     then = f"{waiting[0]} is looking" if waiting else "The LLM is choosing"
     return (
         drawn, f"### {then} …\nBoxes so far: {len(stage.candidates)} ({done}).",
@@ -298,27 +305,28 @@ def smallest(candidates: tuple[Candidate, ...], x: float, y: float) -> int | Non
 
 # ---- what stands in the inputs
 
-Written = tuple[str, str, str, tuple[str, str]]
-"""Picture, expression and true box; and these two once more, to know the box by when the words are changed."""
+Written = tuple[str, str, str, tuple[str, str], list[str]]
+"""Picture, expression and true box; these two once more, to know the box by when the words are changed; and who knows such pictures."""
 
 
-def _written(path: str, expression: str, box: str) -> Written:
-    return path, expression, box, (expression, box)
+def _written(path: str, expression: str, box: str, proposers: list[str]) -> Written:
+    return path, expression, box, (expression, box), models.keep(proposers, common.world_of_file(path))
 
 
-def new_scene(category: str) -> Written:
+def new_scene(category: str, proposers: list[str]) -> Written:
     """Draw a RefScenes picture that no model has seen, with an expression and its true box, to be answered."""
     seed = f"page/{random.getrandbits(64)}"
     scene = draw_scene(random.Random(seed), "test", seed, None if category == "any" else category)  # type: ignore[arg-type]
-    file = common.scratch() / f"{common.SCENE_PREFIX}{seed.rsplit('/', 1)[-1]}.png"
+    file = common.scratch() / f"refscenes-{seed.rsplit('/', 1)[-1]}.png"
     scene.picture().save(file)
-    return _written(str(file), scene.expression.text, common.box_text(scene.box))
+    common.remember_scene(file)
+    return _written(str(file), scene.expression.text, common.box_text(scene.box), proposers)
 
 
-def fill(number: int) -> Written | Any:
+def fill(number: int, proposers: list[str]) -> Written | Any:
     """A bundled example by its number, to be answered."""
     found = example(str(number))
-    return gr.skip() if found is None else _written(*found)
+    return gr.skip() if found is None else _written(*found, proposers)
 
 
 def changed(
@@ -342,16 +350,17 @@ def _same_words(typed: str, asked: str) -> bool:
         return False
 
 
-def take_picture(path: str | None) -> tuple[Any, ...]:
+def take_picture(path: str | None, proposers: list[str]) -> tuple[Any, ...]:
     """A picture of one's own takes the place of the answer about another; what cannot be opened is said at once."""
-    kept = gr.skip()
+    kept = known = gr.skip()
     if path is not None:
         try:
             common.open_upload(path)
+            known = models.keep(proposers, common.world_of_file(path))
         except WrapperError as error:
             common.warn(error)
             kept = None
-    return None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "", kept
+    return None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "", kept, known
 
 
 def downloads(session: Session | None) -> list[str] | None:
@@ -396,15 +405,9 @@ def _answer_of(session: Session | None) -> Session:
     return session
 
 
-def example_rows() -> list[dict[str, Any]]:
-    """The bundled examples."""
-    file = common.EXAMPLES / "examples.json"
-    return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
-
-
 def example(number: str | None) -> tuple[str, str, str] | None:
     """Picture, expression and true box of an example by its number, as links name it (?example=3)."""
-    rows = example_rows()
+    rows = common.example_rows()
     if number is None or not number.isdigit() or int(number) >= len(rows):
         return None
     row = rows[int(number)]
@@ -437,8 +440,10 @@ def build(page: gr.Blocks) -> Tab:
     """Lay the tab out inside the current Blocks."""
     session, brought = gr.State(None), gr.State(None)
     pressed = gr.State(0)  # another number asks the question that a press or a link wrote into the inputs
-    remembered = gr.BrowserState([list(ENSEMBLE), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret")
-    found = example_rows()
+    remembered = gr.BrowserState(
+        [list(models.fitting(World.SCENE)), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret"
+    )
+    found = common.example_rows()
     with gr.Row(equal_height=False, elem_id="locate"):
         with gr.Column(scale=4, min_width=300):
             picture = PictureUpload(
@@ -459,10 +464,10 @@ def build(page: gr.Blocks) -> Tab:
                 )  # fmt: skip
             with gr.Accordion("Settings", open=False):
                 proposers = gr.CheckboxGroup(
-                    CHOICES,
-                    value=list(ENSEMBLE),
+                    choices(),
+                    value=list(models.fitting(World.SCENE)),
                     label="Who proposes boxes",
-                    info="The vision-language models, frozen. Florence-2 gives no scores.",
+                    info="Detectors and vision-language models, frozen. Chosen anew with each picture.",
                 )
                 adapter = gr.Dropdown(
                     common.adapter_choices(), value=AUTO, label="LLM adapter",
@@ -548,7 +553,7 @@ def build(page: gr.Blocks) -> Tab:
     outputs = [shown, words, rows, prompt, about, everything, pointed, session]
     chosen = [proposers, adapter, probability, score]
     asked = [picture, expression, *chosen, truth]
-    written = [picture, expression, truth, brought]
+    written = [picture, expression, truth, brought, proposers]
     private: dict[str, Any] = {"api_visibility": "private"}
     silent = private | {"show_progress": "hidden"}
     answering = private | {"show_progress_on": [shown]}  # and not on every part of the answer
@@ -589,16 +594,18 @@ def build(page: gr.Blocks) -> Tab:
     gr.on(edited, None, cancels=runs, **silent).then(
         changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
     )
-    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(take_picture, [picture], [*outputs, truth, picture], **silent)
+    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(
+        take_picture, [picture, proposers], [*outputs, truth, picture, proposers], **silent
+    )
     # What is written by a press is asked only in a step of its own, after the `change` of the words has dropped what was asked before
-    drawn = gr.on([scene.click], None, cancels=runs, **silent).then(new_scene, [category], written, **silent)
-    filled = gr.on([examples.click], None, cancels=runs, **silent).then(fill, [examples], written, **silent)
+    drawn = gr.on([scene.click], None, cancels=runs, **silent).then(new_scene, [category, proposers], written, **silent)
+    filled = gr.on([examples.click], None, cancels=runs, **silent).then(fill, [examples, proposers], written, **silent)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
         queue=False, trigger_mode="always_last", **silent,
     )  # fmt: skip
     gr.on([cancel.click], None, cancels=[*runs, drawn, filled], **silent).then(cancelled, [session, words], [words], **silent)
-    opened = page.load(restore, [remembered], [*chosen, *written, *outputs], **silent)
+    opened = page.load(restore, [remembered], [*chosen, *written[:-1], *outputs], **silent)
     opened.then(offer_downloads, [session], [files], **silent)
     for done in (drawn, filled):
         done.success(time.time_ns, None, [pressed], **silent)
@@ -622,13 +629,13 @@ def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
         if s := links.find(link["answer"]):
             least = (s.thresholds.probability, s.thresholds.score)
             box = common.box_text(s.truth)
-            return (list(s.proposers), common.adapter_choice(s.adapter), *least, *_written(s.path, s.expression, box), *view(s))
+            return (list(s.proposers), common.adapter_choice(s.adapter), *least, *_written(s.path, s.expression, box, [])[:-1], *view(s))
         gr.Warning("The answer of this link is not kept any longer; it was for an hour. Ask again, or ask for a new link.")
     found = example(link.get("example"))
     if "example" in link and found is None:
-        gr.Warning(f"There is no example of this number; there are 0 to {len(example_rows()) - 1}.")
+        gr.Warning(f"There is no example of this number; there are 0 to {len(common.example_rows()) - 1}.")
     proposers, adapter, *least_ = settings(remembered, link)
-    written = (gr.skip(),) * 4 if found is None else _written(*found)
+    *written, proposers = ((gr.skip(),) * 4 + (proposers,)) if found is None else _written(*found, proposers)
     return (proposers, common.adapter_choice(adapter), *least_, *written, *blank)
 
 
@@ -642,10 +649,10 @@ def settings(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, 
     those of the last visit, and the page's own for what makes no sense; what a browser remembers may be anything."""
     kept = [*remembered, None, None, None, None][:4] if isinstance(remembered, list) else [None] * 4
     proposers = link["proposers"].split(",") if "proposers" in link else kept[0]
-    proposers = [p for p in ENSEMBLE if p in proposers] if isinstance(proposers, list) else []
+    proposers = [p for p in models.proposers() if p in proposers] if isinstance(proposers, list) else []
     adapter = link.get("adapter", kept[1])
     probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), kept[2:], strict=True))
-    return proposers or list(ENSEMBLE), adapter if isinstance(adapter, str) else AUTO, probability, score
+    return proposers or list(models.fitting(World.SCENE)), adapter if isinstance(adapter, str) else AUTO, probability, score
 
 
 def _share(value: Any) -> float:

@@ -8,19 +8,29 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from wrapper import worlds
 from wrapper.errors import ModelError
-from wrapper.pipeline import PROPOSERS, Wrapper
+from wrapper.pipeline import Wrapper
 from wrapper.presets import Preset, find_preset
 from wrapper.ui.markdown import plain, with_links
+from wrapper.worlds import World
 
-ABOUT_TINY = """**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji
-objects, and know nothing else: on a photograph their answers mean nothing."""
+ABOUT = {
+    "tiny": "**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji objects, and "
+    "know nothing else: on a photograph their answers mean nothing.",
+    "photo": "**These are the small bundled models for photographs.** YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, "
+    "furniture, dishes, food ...), and the LLM reads its list: it sees no colours, clothes or actions.",
+    "bundled": "**These are the small bundled models.** In photographs YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, "
+    "furniture, dishes, food ...), and the LLM reads its list: it sees no colours, clothes or actions. Florence-2 and Grounding DINO were "
+    "trained on RefScenes, drawings of emoji objects, and are asked about those.",
+}
+"""What the bundled models can do, by preset."""
 ASK_FOR_MORE = " Start the app with `--preset paper` (or `cpu`) for the published checkpoints."
 
 
@@ -59,8 +69,9 @@ class Loading:
 
     @property
     def parts(self) -> int:
-        """How many there are: two vision-language models, the LLM, its adapters."""
-        return 3 + len(self.preset.adapters)
+        """How many there are: vision-language models and detectors, the LLM, its adapters."""
+        p = self.preset
+        return sum(s is not None for s in (p.florence2, p.grounding_dino)) + len(p.detectors) + 1 + len(p.adapters)
 
     def run(self) -> None:
         """Load it; in its place the bundled models where it cannot be loaded. Whatever else goes wrong is told to who waits."""
@@ -74,17 +85,17 @@ class Loading:
             raise
 
     def _loaded(self) -> Loaded:
-        bundled, trouble = find_preset("tiny"), None
+        bundled, trouble = find_preset("bundled"), None
         try:
-            wrapper = Wrapper.from_preset(self.preset, PROPOSERS, self._next)
+            wrapper = Wrapper.from_preset(self.preset, self.preset.proposers, self._next)
         except (ModelError, RuntimeError, ImportError, OSError) as error:  # CUDA, a missing extra, a full disk: whatever loading meets
-            if self.preset == bundled:
+            if self.name in ABOUT:
                 raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             trouble = f"The preset {self.name} could not be loaded: {reason}"
             self.tell(trouble)
-            self.name, self.preset, self.number = "tiny", bundled, 0
-            wrapper = Wrapper.from_preset(bundled, PROPOSERS, self._next)
+            self.name, self.preset, self.number = "bundled", bundled, 0
+            wrapper = Wrapper.from_preset(bundled, bundled.proposers, self._next)
         return Loaded(wrapper, self.name, self.preset, time.monotonic() - self.began, trouble)
 
     def _next(self, part: str) -> None:
@@ -106,7 +117,7 @@ def start(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[
     if adapters:
         preset = replace(preset, adapters={**preset.adapters, **adapters})
     loading = _asked["now"] = Loading(name, preset, tell)
-    if name == "tiny" or os.environ.get("SPACES_ZERO_GPU"):
+    if name in ABOUT or os.environ.get("SPACES_ZERO_GPU"):
         loading.run()
         loading.done.result()
     else:
@@ -126,7 +137,7 @@ def asked() -> Loading:
 
 def seconds_a_step() -> int:
     """How long a GPU is asked for, for one look of a vision-language model or one batch of the LLM."""
-    return TINY_STEP if now().name == "tiny" else STEP
+    return TINY_STEP if now().name in ABOUT else STEP
 
 
 def now() -> Loaded:
@@ -137,12 +148,31 @@ def now() -> Loaded:
     return done.result()
 
 
+def proposers() -> tuple[str, ...]:
+    """Who can propose; while models are being loaded, who will."""
+    loading = asked()
+    if loading.done.done() and not loading.done.exception():
+        return tuple(loading.done.result().wrapper.proposers)
+    return loading.preset.proposers
+
+
+def fitting(world: World) -> tuple[str, ...]:
+    """The proposers that know a world, of the models that are loaded or will be."""
+    return tuple(worlds.fitting(asked().preset, world))
+
+
+def keep(chosen: Sequence[str], world: World) -> list[str]:
+    """Of the proposers that are chosen those that know a world; all that do where none of them does."""
+    knowing = fitting(world)
+    return [name for name in chosen if name in knowing] or list(knowing)
+
+
 def adapters() -> tuple[str, ...]:
     """The LLM adapters there are; while they are being loaded, those that there will be, be it of the bundled models."""
     loading = asked()
     if loading.done.done() and not loading.done.exception():
         return tuple(loading.done.result().wrapper.llm.adapters)
-    return tuple(dict.fromkeys([*loading.preset.adapters, *find_preset("tiny").adapters]))
+    return tuple(dict.fromkeys([*loading.preset.adapters, *find_preset("bundled").adapters]))
 
 
 def notice(loading: Loading) -> str:
@@ -157,8 +187,8 @@ def notice(loading: Loading) -> str:
         return f"**⚠️ No models could be loaded.** {with_links(str(error))}"
     loaded = loading.done.result()
     if loaded.trouble:
-        return f"**⚠️ The bundled models serve instead.** {with_links(loaded.trouble)}\n\n{ABOUT_TINY}"
-    return ABOUT_TINY + ASK_FOR_MORE if loaded.name == "tiny" else ""
+        return f"**⚠️ The bundled models serve instead.** {with_links(loaded.trouble)}\n\n{ABOUT['bundled']}"
+    return ABOUT[loaded.name] + ASK_FOR_MORE if loaded.name in ABOUT else ""
 
 
 def status(loading: Loading) -> str:
@@ -173,7 +203,9 @@ def status(loading: Loading) -> str:
     precision = "the LLM in 4 bits (NF4), " if loaded.preset.four_bit else ""
     precision += "16-bit floats" if loaded.preset.half and cuda else "32-bit floats"
     names = ", ".join(
-        source.rstrip("/").split("/")[-1] for source in (loaded.preset.florence2, loaded.preset.grounding_dino, loaded.preset.llama)
+        source.rstrip("/").split("/")[-1]
+        for source in (loaded.preset.florence2, loaded.preset.grounding_dino, *loaded.preset.detectors, loaded.preset.llama)
+        if source
     )
     adapters = ", ".join(loaded.wrapper.llm.adapters) or "none"
     return (

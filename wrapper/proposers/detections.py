@@ -1,0 +1,93 @@
+"""Any detector as a proposer: whatever gives `supervision.Detections` for a picture is a black box that proposes.
+
+A closed-set detector says the same of a picture whatever is asked, so it is asked once a picture; one that reads words is
+asked once a pair. What supervision reads (ultralytics, rfdetr, inference, VLM texts) is a detector by one line of Python.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from wrapper.candidates import Candidate
+from wrapper.errors import ModelError
+from wrapper.proposers.base import clipped, listed, once
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="OpenCV")  # nothing here needs it
+    from supervision import Detections
+
+
+class Detector(Protocol):
+    """A detector seen from outside. reads_words: whether what it finds depends on the expression."""
+
+    @property
+    def reads_words(self) -> bool: ...
+
+    def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
+        """What is found in each picture (RGB): boxes xyxy in pixels, `confidence` where there is one, and names in
+        `data["class_name"]`. Where it reads no words, each picture stands in a batch once."""
+        ...
+
+
+@dataclass(frozen=True)
+class DetectorProposer:
+    """A detector's boxes as candidates: those whose name the expression says first, then by falling score. same_box: as of a preset."""
+
+    name: str
+    detector: Detector
+    same_box: float = 1.0
+
+    def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
+        """Candidates for each pair of picture and expression."""
+        if not images:
+            return []
+        if self.detector.reads_words:
+            found = self.detector.detect(images, expressions)
+        else:
+            different, which = once(images)
+            seen = self.detector.detect(different, [""] * len(different))
+            found = [seen[i] for i in which]
+        if len(found) != len(images):
+            raise ModelError(
+                f"The detector {self.name} gave {len(found)} results for {len(images)} pictures. It has to give one a picture."
+            )
+        return [self._candidates(d, i.size, e) for d, i, e in zip(found, images, expressions, strict=True)]
+
+    def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:
+        words = set(expression.split())
+        rows = []
+        for xyxy, label, score in zip(found.xyxy, names(found), scores(found), strict=True):
+            box = clipped(xyxy, size) if np.isfinite(xyxy).all() else None
+            if box is not None and label:
+                rows.append(Candidate(box, label, score, self.name))
+        rows.sort(key=lambda c: (not set(c.label.split()) <= words, -(c.score or 0.0)))
+        return listed(rows, self.same_box)
+
+
+def names(found: Detections) -> list[str]:
+    """The name of each box; ModelError where the detections name nothing."""
+    if "class_name" in found.data:
+        return [" ".join(str(name).split()).lower() for name in found.data["class_name"]]
+    if len(found) == 0:
+        return []
+    raise ModelError('The detections have no names. Put one a box into `data["class_name"]`, as supervision\'s own readers do.')
+
+
+def scores(found: Detections) -> list[float | None]:
+    """The confidence of each box, None where there is none: it is not made up."""
+    if found.confidence is None:
+        return [None] * len(found)
+    return [None if not np.isfinite(c) else float(min(max(c, 0.0), 1.0)) for c in found.confidence]
+
+
+def detections(boxes: Any, labels: Sequence[str], confidence: Any = None) -> Detections:
+    """Detections of boxes (N, 4) xyxy in pixels with a name each."""
+    return Detections(
+        xyxy=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
+        confidence=None if confidence is None else np.asarray(confidence, dtype=np.float32),
+        data={"class_name": np.array(labels, dtype=object)},
+    )

@@ -1,0 +1,168 @@
+"""Boxes that were made elsewhere, from a file: a closed model's boxes are enough to train an adapter and to evaluate.
+
+    file:boxes.jsonl                    one picture, or one picture and expression, a line:
+                                        {"image": "a.jpg", "boxes": [[x1, y1, x2, y2], ...], "labels": ["cup", ...]}, and "scores" and
+                                        "expression" where there are any
+    file:detections.json                as supervision's JSONSink writes it, with the custom data "image" and "class_name"
+    file:detections.csv                 the same from its CSVSink
+    file:instances.json                 COCO annotations
+    file:results.json,instances.json    COCO results, and the annotations that say which pictures and categories their numbers mean
+
+Boxes are in pixels of the upright picture; shares from 0 to 1 are turned into pixels. A picture is known by its file's name.
+"""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from wrapper.errors import DataError, ExpressionError
+from wrapper.expressions import normalise
+from wrapper.images import name_of
+from wrapper.proposers.detections import Detections, detections
+
+OUTSIDE = 0.02
+"""By how much of a picture's side a box may reach beyond it: detectors do that."""
+TURNED = 0.2
+"""Share of boxes with their right edge left of the left one, or their lower one above the upper, from which on they are taken for
+x, y, width and height."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One box. expression: the only one that it was found for; None where it was found whatever was asked."""
+
+    box: tuple[float, float, float, float]
+    label: str
+    score: float | None
+    expression: str | None = None
+
+
+@dataclass(frozen=True)
+class BoxesFile:
+    """A file's boxes by picture. shares: they are shares of the picture."""
+
+    path: str
+    found: Mapping[str, Sequence[Found]]
+    shares: bool
+    reads_words: bool = True
+
+    @classmethod
+    def load(cls, place: str) -> "BoxesFile":
+        """Read a file (see above). DataError says what is wrong with one."""
+        first, _, second = place.partition(",")
+        path, found = Path(first), defaultdict[str, list[Found]](list)
+        try:
+            for name, one in _rows(path, Path(second) if second else None):
+                found[name].append(one)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+            raise DataError(f"{path} cannot be read ({error}).") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{path} is not written as a file of boxes is ({type(error).__name__}: {error}). docs/detectors.md shows how."
+            ) from error
+        every = [one.box for several in found.values() for one in several]
+        if not every:
+            raise DataError(f"{path} holds no boxes.")
+        turned = sum(x2 <= x1 or y2 <= y1 for x1, y1, x2, y2 in every)
+        if turned > TURNED * len(every):
+            raise DataError(
+                f"{path}: {turned:,} of {len(every):,} boxes end before they begin, as x, y, width and height do when they are read as "
+                "corners. Write x1, y1, x2, y2."
+            )
+        return cls(str(path), dict(found), all(-0.01 <= v <= 1.01 for box in every for v in box))
+
+    def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
+        """The boxes of each picture, those of another expression left out. DataError where they cannot be of the picture."""
+        return [self._detect(image, expression) for image, expression in zip(images, expressions, strict=True)]
+
+    def _detect(self, image: Image.Image, expression: str) -> Detections:
+        name = name_of(image)
+        if name is None:
+            raise DataError(f"The boxes in {self.path} are found by the picture's file name, and this picture has none. Give a file.")
+        all_found = self._of(name)
+        found = [f for f in all_found if f.expression is None or f.expression == expression]
+        width, height = image.size if self.shares else (1, 1)
+        boxes = [(f.box[0] * width, f.box[1] * height, f.box[2] * width, f.box[3] * height) for f in found]
+        far = [
+            b
+            for b in boxes
+            if b[2] > image.width * (1 + OUTSIDE) + 1 or b[3] > image.height * (1 + OUTSIDE) + 1 or min(b) < -OUTSIDE * max(image.size) - 1
+        ]
+        if len(far) > len(boxes) / 2:
+            grid = (
+                " They lie within 0 to 1,000: a grid, as some models write boxes; turn it into pixels."
+                if max(map(max, far)) <= 1000
+                else ""
+            )
+            raise DataError(
+                f"{self.path}: {len(far)} of {len(boxes)} boxes of {name} lie outside it ({image.width} x {image.height} pixels).{grid}"
+            )
+        have = [f.score is not None for f in found]
+        return detections(
+            boxes, [f.label for f in found], [f.score if f.score is not None else float("nan") for f in found] if any(have) else None
+        )
+
+    def _of(self, name: str) -> Sequence[Found]:
+        if name in self.found:
+            return self.found[name]
+        base = PurePosixPath(name).name
+        same = [k for k in self.found if PurePosixPath(k).name == base]
+        if len(same) > 1:
+            raise DataError(f"{self.path} has boxes for several pictures named {base} ({', '.join(sorted(same)[:3])}). Name them apart.")
+        return self.found[same[0]] if same else ()
+
+
+def _rows(path: Path, names: Path | None) -> Iterator[tuple[str, Found]]:
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from _sink(csv.DictReader(file))
+        return
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".jsonl":
+        for line in text.split("\n"):
+            if line.strip():
+                yield from _line(json.loads(line))
+        return
+    data = json.loads(text)
+    if isinstance(data, dict):
+        yield from _coco(data["annotations"], data)
+    elif data and "category_id" in data[0] and "image_id" in data[0]:
+        if names is None:
+            raise DataError(f"{path} holds COCO results, whose pictures and categories are numbers. Write file:{path.name},instances.json.")
+        yield from _coco(data, json.loads(names.read_text(encoding="utf-8-sig")))
+    else:
+        yield from _sink(data)
+
+
+def _line(row: Mapping[str, Any]) -> Iterator[tuple[str, Found]]:
+    boxes, labels = row["boxes"], row["labels"]
+    scores = row.get("scores") or [None] * len(boxes)
+    try:
+        asked = normalise(row["expression"]) if row.get("expression") else None
+    except ExpressionError as error:
+        raise ValueError(str(error)) from error
+    for box, label, score in zip(boxes, labels, scores, strict=True):
+        x1, y1, x2, y2 = (float(v) for v in box)
+        yield str(row["image"]), Found((x1, y1, x2, y2), str(label), None if score is None else float(score), asked)
+
+
+def _sink(rows: Any) -> Iterator[tuple[str, Found]]:
+    for row in rows:
+        score = row.get("confidence")
+        box = (float(row["x_min"]), float(row["y_min"]), float(row["x_max"]), float(row["y_max"]))
+        yield str(row["image"]), Found(box, str(row["class_name"]), None if score in (None, "") else float(score))
+
+
+def _coco(found: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, Found]]:
+    files = {i["id"]: str(i["file_name"]) for i in names["images"]}
+    labels = {c["id"]: str(c["name"]) for c in names["categories"]}
+    for one in found:
+        x, y, w, h = (float(v) for v in one["bbox"])
+        score = one.get("score")
+        yield files[one["image_id"]], Found((x, y, x + w, y + h), labels[one["category_id"]], None if score is None else float(score))

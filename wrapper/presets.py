@@ -91,7 +91,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "photo": Preset(
         detectors={"yolox": f"onnx:{PHOTO_WEIGHTS / 'yolox-nano' / 'detector.json'}"},
-        llama=str(PHOTO_WEIGHTS / "llama"),
+        llama=str(TINY_WEIGHTS / "llama"),
         half=False,
         same_box=0.7,
     ),

@@ -18,7 +18,7 @@ from wrapper.proposers.base import clipped, listed, once
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="OpenCV")  # nothing here needs it
-    from supervision import Detections
+    from supervision import Detections as Detections
 
 
 class Detector(Protocol):
@@ -46,22 +46,24 @@ class DetectorProposer:
         if not images:
             return []
         if self.detector.reads_words:
-            found = self.detector.detect(images, expressions)
+            found = self._asked(images, expressions)
         else:
             different, which = once(images)
-            seen = self.detector.detect(different, [""] * len(different))
+            seen = self._asked(different, [""] * len(different))
             found = [seen[i] for i in which]
-        if len(found) != len(images):
-            raise ModelError(
-                f"The detector {self.name} gave {len(found)} results for {len(images)} pictures. It has to give one a picture."
-            )
         return [self._candidates(d, i.size, e) for d, i, e in zip(found, images, expressions, strict=True)]
+
+    def _asked(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
+        found = self.detector.detect(images, expressions)
+        if len(found) != len(images):
+            raise ModelError(f"The detector {self.name} gave {len(found)} results for {len(images)} pictures. It has to give one a picture.")
+        return found
 
     def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:
         words = set(expression.split())
         rows = []
         for xyxy, label, score in zip(found.xyxy, names(found), scores(found), strict=True):
-            box = clipped(xyxy, size) if np.isfinite(xyxy).all() else None
+            box = clipped(xyxy, size)
             if box is not None and label:
                 rows.append(Candidate(box, label, score, self.name))
         rows.sort(key=lambda c: (not set(c.label.split()) <= words, -(c.score or 0.0)))
@@ -85,9 +87,11 @@ def scores(found: Detections) -> list[float | None]:
 
 
 def detections(boxes: Any, labels: Sequence[str], confidence: Any = None) -> Detections:
-    """Detections of boxes (N, 4) xyxy in pixels with a name each."""
+    """Detections of boxes (N, 4) xyxy in pixels with a name each; those that are not finite are left out."""
+    xyxy = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    sound = np.isfinite(xyxy).all(1)
     return Detections(
-        xyxy=np.asarray(boxes, dtype=np.float32).reshape(-1, 4),
-        confidence=None if confidence is None else np.asarray(confidence, dtype=np.float32),
-        data={"class_name": np.array(labels, dtype=object)},
+        xyxy=xyxy[sound],
+        confidence=None if confidence is None else np.asarray(confidence, dtype=np.float32)[sound],
+        data={"class_name": np.array(labels, dtype=object)[sound]},
     )

@@ -13,7 +13,7 @@ detector.json holds the fields of `OnnxSettings`; weights/photo/yolox-nano/detec
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -125,7 +125,7 @@ class OnnxDetector:
         found, sure = np.concatenate(boxes), np.concatenate(scores)
         classes = sure.argmax(1) if len(sure) else np.zeros(0, int)
         best = sure.max(1) if len(sure) else np.zeros(0)
-        kept = best > self.settings.threshold
+        kept = (best > self.settings.threshold) & np.isfinite(found).all(1)
         out = detections(found[kept], [self.settings.labels[c] for c in classes[kept]], best[kept])
         out.class_id = classes[kept]
         return out.with_nms(threshold=self.settings.same) if self.settings.same < 1 else out
@@ -134,11 +134,12 @@ class OnnxDetector:
         """Boxes (N, 4) xyxy in pixels of the whole picture and scores (N, classes) from one part of it."""
         s = self.settings
         tensor, (ratio_x, ratio_y), (left, top) = fed(image.crop(part), s)
-        outputs = self.session.run(None, {self.session.get_inputs()[0].name: tensor})
+        names = [o.name for o in self.session.get_outputs()]
+        outputs = dict(zip(names, self.session.run(None, {self.session.get_inputs()[0].name: tensor}), strict=True))
         try:
             boxes, scores = read(outputs, s)
         except (ValueError, IndexError) as error:
-            shapes = ", ".join(str(np.shape(o)) for o in outputs)
+            shapes = ", ".join(str(np.shape(o)) for o in outputs.values())
             raise ModelError(
                 f"{s.model} gives arrays of shape {shapes}, which are not of the layout {s.layout} with {len(s.labels)} classes. "
                 "Choose another layout, or mend labels."
@@ -196,18 +197,21 @@ def shrunk(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.transform(size, Image.Transform.AFFINE, (x, 0, 0, 0, y, 0), Image.Resampling.BILINEAR)
 
 
-def read(outputs: Sequence[Array], s: OnnxSettings) -> tuple[Array, Array]:
-    """Boxes (N, 4) xyxy in pixels of the input, and scores (N, classes). ValueError where the arrays are of another layout."""
+def read(outputs: Mapping[str, Array], s: OnnxSettings) -> tuple[Array, Array]:
+    """Boxes (N, 4) xyxy in pixels of the input, and scores (N, classes), from a model's outputs by name. ValueError where they are of
+    another layout."""
     classes = len(s.labels)
     if s.layout in ("detr", "detr-softmax"):
         extra = s.layout == "detr-softmax"
-        logits = _only(outputs, classes + extra)[0]
-        boxes = _only([o for o in outputs if o.shape[-1] == 4], 4)[0] * np.array([*s.size, *s.size])
+        fours = [name for name in outputs if outputs[name].shape[-1] == 4]
+        place = fours[0] if len(fours) == 1 else _only([name for name in fours if "box" in name.lower()])
+        logits = outputs[_only([n for n, o in outputs.items() if n != place and o.ndim == 3 and o.shape[-1] == classes + extra])][0]
+        boxes = outputs[place][0] * np.array([*s.size, *s.size])
         if extra:
             powers = np.exp(logits - logits.max(1, keepdims=True))
             return _corners(boxes), (powers / powers.sum(1, keepdims=True))[:, :classes]
         return _corners(boxes), 1 / (1 + np.exp(-logits))
-    out = np.asarray(outputs[0])[0]
+    out = np.asarray(next(iter(outputs.values())))[0]
     if s.layout == "yolo-end":
         _expect(out, 6)
         scores = np.zeros((len(out), classes), np.float32)
@@ -236,12 +240,11 @@ def yolox_boxes(out: Array, size: tuple[int, int]) -> Array:
     return np.concatenate([(out[:, :2] + grid) * stride_of, np.exp(np.clip(out[:, 2:4], -20, 20)) * stride_of], 1)
 
 
-def _only(outputs: Sequence[Array], last: int) -> Array:
-    """The one output of so many numbers a row."""
-    found = [np.asarray(o) for o in outputs if np.ndim(o) == 3 and o.shape[-1] == last]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} outputs have {last} numbers a row")
-    return found[0]
+def _only(names: Sequence[str]) -> str:
+    """The one output that fits."""
+    if len(names) != 1:
+        raise ValueError(f"{len(names)} outputs fit")
+    return names[0]
 
 
 def _expect(out: Array, last: int) -> None:

@@ -15,6 +15,12 @@ from transformers import (
     BertConfig,
     BertTokenizer,
     CLIPImageProcessorPil,
+    CLIPTokenizer,
+    DetrConfig,
+    DetrForObjectDetection,
+    DetrImageProcessorPil,
+    DFineConfig,
+    DFineForObjectDetection,
     Florence2Config,
     Florence2ForConditionalGeneration,
     Florence2Processor,
@@ -23,15 +29,28 @@ from transformers import (
     GroundingDinoForObjectDetection,
     GroundingDinoImageProcessorPil,
     GroundingDinoProcessor,
+    HGNetV2Config,
     LlamaConfig,
     LlamaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
     MMGroundingDinoConfig,
     MMGroundingDinoForObjectDetection,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
+    Owlv2ImageProcessorPil,
+    Owlv2Processor,
     PreTrainedTokenizerFast,
+    ResNetConfig,
     RobertaTokenizer,
+    RTDetrConfig,
+    RTDetrForObjectDetection,
+    RTDetrImageProcessorPil,
+    RTDetrResNetConfig,
     SwinConfig,
+    YolosConfig,
+    YolosForObjectDetection,
+    YolosImageProcessorPil,
 )  # fmt: skip
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
@@ -134,6 +153,61 @@ def grounding_dino(out: Path, mm: bool = False) -> str:
     vocab = {t: i for i, t in enumerate((TOKENIZERS / "bert-base-uncased" / "vocab.txt").read_text().split("\n")) if t}
     image = GroundingDinoImageProcessorPil(size={"height": 128, "width": 128})
     GroundingDinoProcessor(image, BertTokenizer(vocab=vocab)).save_pretrained(out)
+    return str(out)
+
+
+def object_detector(out: Path, kind: str) -> str:
+    """A closed-set detector of three classes: "detr", "rt-detr", "d-fine" or "yolos"."""
+    names = {0: "cat", 1: "dog", 2: "wine_glass"}
+    small: dict[str, Any] = {"id2label": names, "label2id": {v: k for k, v in names.items()}}
+    stages: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "decoder_layers": 1}
+    if kind == "yolos":
+        size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_detection_tokens": 12}
+        YolosForObjectDetection(YolosConfig(image_size=[64, 64], patch_size=16, **size, **small)).save_pretrained(out)
+        YolosImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(out)
+        return str(out)
+    if kind == "detr":
+        backbone = ResNetConfig(**stages, out_features=["stage4"])
+        config = DetrConfig(
+            use_timm_backbone=False, backbone=None, backbone_config=backbone, use_pretrained_backbone=False, d_model=16, encoder_layers=1,
+            num_queries=12, **heads, **small,
+        )  # fmt: skip
+        DetrForObjectDetection(config).save_pretrained(out)
+        DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(out)
+        return str(out)
+    common: dict[str, Any] = {
+        "encoder_hidden_dim": 16, "encoder_in_channels": [8, 16, 16], "feat_strides": [8, 16, 32], "d_model": 16, "num_queries": 12,
+        "decoder_in_channels": [16, 16, 16], "num_denoising": 0, **heads, **small,
+    }  # fmt: skip
+    if kind == "rt-detr":
+        rt = RTDetrResNetConfig(**stages, out_features=["stage2", "stage3", "stage4"])
+        RTDetrForObjectDetection(RTDetrConfig(backbone_config=rt, **common)).save_pretrained(out)
+    else:
+        hg = HGNetV2Config(
+            stem_channels=[3, 8, 8], stage_in_channels=[8, 8, 8, 16], stage_mid_channels=[8, 8, 8, 8], stage_out_channels=[8, 8, 16, 16],
+            stage_num_blocks=[1, 1, 1, 1], stage_downsample=[False, True, True, True], stage_light_block=[False] * 4,
+            stage_kernel_size=[3, 3, 3, 3], stage_numb_of_layers=[1, 1, 1, 1], embedding_size=8, hidden_sizes=[8, 8, 16, 16],
+            depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"],
+        )  # fmt: skip
+        DFineForObjectDetection(DFineConfig(backbone_config=hg, **(common | {"decoder_layers": 2}))).save_pretrained(out)
+    RTDetrImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(out)
+    return str(out)
+
+
+def owlv2(out: Path) -> str:
+    """A zero-shot detector, which is asked about words."""
+    out.mkdir(parents=True, exist_ok=True)
+    size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**size, "vocab_size": 300, "max_position_embeddings": 16, "bos_token_id": 298, "eos_token_id": 299, "pad_token_id": 0}
+    vision = {**size, "image_size": 32, "patch_size": 8}
+    Owlv2ForObjectDetection(Owlv2Config(text_config=text, vision_config=vision, projection_dim=32)).save_pretrained(out)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {c: i for i, c in enumerate(letters)} | {f"{c}</w>": len(letters) + i for i, c in enumerate(letters[:40])}
+    (out / "vocab.json").write_text(json.dumps(vocab | {"<|startoftext|>": 298, "<|endoftext|>": 299}))
+    (out / "merges.txt").write_text("#version: 0.2\n")
+    words = CLIPTokenizer(str(out / "vocab.json"), str(out / "merges.txt"), pad_token="!", model_max_length=16)
+    Owlv2Processor(Owlv2ImageProcessorPil(size={"height": 32, "width": 32}), words).save_pretrained(out)
     return str(out)
 
 

@@ -74,9 +74,15 @@ def _onnx(name: str, place: str, device: "torch.device", same_box: float) -> "Pr
 
 
 def _transformers(name: str, place: str, device: "torch.device", same_box: float) -> "Proposer":
+    from transformers import AutoConfig
+
+    from wrapper.proposers import grounding_dino
     from wrapper.proposers.detections import DetectorProposer
+    from wrapper.proposers.loading import load_pretrained
     from wrapper.proposers.transformers_detector import load
 
+    if load_pretrained("The detector", place, AutoConfig.from_pretrained).model_type in grounding_dino.KINDS:
+        return grounding_dino.GroundingDinoRec(grounding_dino.Detector.load(place, device), same_box=same_box, name=name)
     return DetectorProposer(name, load(place, device), same_box)
 
 

@@ -18,7 +18,7 @@ from wrapper.images import load_image
 from wrapper.proposers.file import BoxesFile
 
 CPU = torch.device("cpu")
-SOURCE = '''
+SOURCE = """
 import numpy as np, supervision as sv
 def one(image):
     return sv.Detections(xyxy=np.array([[0, 0, image.width / 2, 9]]), data={"class_name": np.array(["dog"])})
@@ -26,7 +26,7 @@ def two(image, expression):
     return sv.Detections(xyxy=np.array([[0, 0, 9, 9]]), confidence=np.array([0.5]), data={"class_name": np.array([expression])})
 def three(a, b, c): ...
 def wrong(image): return [1, 2]
-'''
+"""
 
 
 @pytest.fixture
@@ -73,7 +73,9 @@ def written(folder: Path, form: str) -> str:
     if form in ("sink.json", "sink.csv"):
         sink: Any = (sv.JSONSink if form == "sink.json" else sv.CSVSink)(f"{folder}/{form}")
         with sink:
-            sink.append(sv.Detections(xyxy=np.array([box]), confidence=np.array([0.5]), data={"class_name": np.array(["cup"])}), {"image": name})
+            sink.append(
+                sv.Detections(xyxy=np.array([box]), confidence=np.array([0.5]), data={"class_name": np.array(["cup"])}), {"image": name}
+            )
         return f"{folder}/{form}"
     names = {"images": [{"id": 7, "file_name": "a.jpg"}], "categories": [{"id": 3, "name": "cup"}]}
     one = {"image_id": 7, "category_id": 3, "bbox": [10, 20, 40, 40], "score": 0.5}
@@ -91,8 +93,12 @@ def test_every_form_gives_the_box_of_the_picture(tmp_path: Path, form: str) -> N
 
 
 def test_boxes_may_belong_to_an_expression(tmp_path: Path) -> None:
-    rows = [{"image": "a.jpg", "expression": e, "boxes": [[n, 0, n + 9, 9]], "labels": [f"l{n}"]} for n, e in ((0, "The cup."), (20, "the dog"))]
-    (tmp_path / "b.jsonl").write_text("\n".join(json.dumps(r) for r in [*rows, {"image": "a.jpg", "boxes": [[40, 0, 49, 9]], "labels": ["any"]}]))
+    rows = [
+        {"image": "a.jpg", "expression": e, "boxes": [[n, 0, n + 9, 9]], "labels": [f"l{n}"]} for n, e in ((0, "The cup."), (20, "the dog"))
+    ]
+    (tmp_path / "b.jsonl").write_text(
+        "\n".join(json.dumps(r) for r in [*rows, {"image": "a.jpg", "boxes": [[40, 0, 49, 9]], "labels": ["any"]}])
+    )
     proposer = load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU)
     assert [c.label for c in proposer.propose([picture(tmp_path)], ["the cup"])[0]] == ["l0", "any"]
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from wrapper.errors import ModelError
-from wrapper.proposers.detections import DetectorProposer, Detections, detections
+from wrapper.proposers.detections import Detections, DetectorProposer, detections
 
 
 @dataclass

@@ -56,7 +56,9 @@ class DetectorProposer:
     def _asked(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
         found = self.detector.detect(images, expressions)
         if len(found) != len(images):
-            raise ModelError(f"The detector {self.name} gave {len(found)} results for {len(images)} pictures. It has to give one a picture.")
+            raise ModelError(
+                f"The detector {self.name} gave {len(found)} results for {len(images)} pictures. It has to give one a picture."
+            )
         return found
 
     def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:

@@ -37,11 +37,11 @@ def load(source: str, device: torch.device, threshold: float = 0.3) -> Detector:
     options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
     if config.model_type in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING_NAMES:
         model: Any = load_pretrained("The detector", source, AutoModelForZeroShotObjectDetection.from_pretrained, **options)
-        processor = load_pretrained("The detector's processor", source, AutoProcessor.from_pretrained)
+        processor = load_pretrained("The detector's processor", source, AutoProcessor.from_pretrained, backend="pil")
         return ZeroShotDetector(model.to(device).eval(), processor, threshold)
     if config.model_type in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
         model = load_pretrained("The detector", source, AutoModelForObjectDetection.from_pretrained, **options)
-        processor = load_pretrained("The detector's processor", source, AutoImageProcessor.from_pretrained)
+        processor = load_pretrained("The detector's processor", source, AutoImageProcessor.from_pretrained, backend="pil")
         return ClosedSetDetector(model.to(device).eval(), processor, threshold)
     raise ModelError(
         f"{source} is a {config.model_type} checkpoint, which transformers does not know as an object detector. Choose one it does."

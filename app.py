@@ -25,6 +25,7 @@ from wrapper.quiet import quiet_libraries
 quiet_libraries()
 
 from wrapper.adapters import parse_adapters
+from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
 from wrapper.ui import benchmark, common, compare, locate, models
@@ -50,10 +51,15 @@ def offer(*chosen: str) -> list[Any]:
     return [common.adapter_choice(name) for name in chosen]
 
 
-def build(preset: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> gr.Blocks:
-    """The page, for the models of a preset, and more LLM adapters (folders or Hub ids by name) besides its own. Full-size models
-    may still be loading when this returns; tell: is told each part before it is loaded."""
-    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell)
+def build(
+    preset: str,
+    adapters: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = print,
+    detectors: Mapping[str, str] | None = None,
+) -> gr.Blocks:
+    """The page, for the models of a preset, and more LLM adapters (folders or Hub ids by name) and detectors (specs by name) besides its
+    own. Full-size models may still be loading when this returns; tell: is told each part before it is loaded."""
+    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.Markdown(INTRODUCTION)
@@ -87,6 +93,10 @@ def arguments() -> argparse.Namespace:
         "the candidates of one model if NAME is gdrec or florence2, for those of both if it is ensemble; any other NAME is offered "
         "on the page. On a Space: WRAPPER_ADAPTERS, with spaces between them",
     )  # fmt: skip
+    parser.add_argument(
+        "--detector", action="append", metavar="NAME=SPEC", default=os.environ.get("WRAPPER_DETECTORS", "").split(),
+        help=f"{HELP} On a Space: WRAPPER_DETECTORS, with spaces between them",
+    )  # fmt: skip
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools too; needs pip install 'gradio[mcp]'")
     return parser.parse_args()
 
@@ -96,7 +106,7 @@ def main() -> None:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
     try:
-        page = build(options.preset, parse_adapters(options.adapter))
+        page = build(options.preset, parse_adapters(options.adapter), detectors=parse_detectors(options.detector))
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -20,6 +20,9 @@ from wrapper.merging import Merging
 from wrapper.presets import PRESETS, Preset, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Of the operating system's errors those that a person can mend: no room, or no right to write."""
@@ -61,6 +64,10 @@ MERGING = typer.Option(
     help="How several models' lists become one: canonical (one candidate an object, in reading order), or concatenated, as the paper "
     "has it; the preset's where not given."
 )
+ANY_PRESET = typer.Option(
+    help=f"Set of models: {', '.join(PRESETS)}; auto: full size where a CUDA GPU and the checkpoints are at hand, else the bundled ones "
+    "for photographs or for RefScenes, by the picture."
+)
 PROPOSERS = typer.Option(
     help="Who proposes boxes, with commas between: florence2, gdrec, gd, or the NAME of a detector; the preset's where not given."
 )
@@ -74,7 +81,7 @@ LLAMA = typer.Option(help="LLM checkpoint: Hub id or folder; the preset's adapte
 def locate(
     image: Annotated[Path, typer.Argument(help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")],
     expression: Annotated[str, typer.Argument(help="What to find, such as “the cup left of the green book”.")],
-    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    preset: Annotated[str, ANY_PRESET] = "auto",
     proposers: Annotated[str, PROPOSERS] = "",
     florence2: Annotated[str | None, FLORENCE2] = None,
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
@@ -95,7 +102,7 @@ def locate(
     # What can be wrong with the question is said before the seconds that torch takes to import
     picture, text = load_image(image), written(expression)
     models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
-    chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
+    chosen = override(_preset(preset, picture), adapter or [], merging, detector or [], **models)
     quiet_libraries()
     from wrapper.candidates import Thresholds, abstain
     from wrapper.draw import annotate
@@ -124,7 +131,7 @@ def locate(
 def compare(
     image: Annotated[Path, typer.Argument(help="JPEG, PNG, WebP, GIF, BMP or TIFF file.")],
     expression: Annotated[str, typer.Argument(help="What to find, such as “the cup left of the green book”.")],
-    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    preset: Annotated[str, ANY_PRESET] = "auto",
     florence2: Annotated[str | None, FLORENCE2] = None,
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
     detector: Annotated[list[str] | None, DETECTOR] = None,
@@ -141,7 +148,7 @@ def compare(
 
     picture, text = load_image(image), written(expression)
     models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
-    chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
+    chosen = override(_preset(preset, picture), adapter or [], merging, detector or [], **models)
     quiet_libraries()
     from wrapper.evaluation.compare import as_record, in_words, methods_with, say_unseen
     from wrapper.evaluation.compare import compare_methods as run
@@ -158,6 +165,18 @@ def compare(
         box = "nothing" if r.selection.box is None else " ".join(f"{v:6.1f}" for v in r.selection.box)
         print(f"{r.method!s:33}  {box:30}  {explain(r.selection)}")
     print(in_words(rows, [str(r.method) for r in rows]))
+
+
+def _preset(name: str, picture: "Image") -> Preset:
+    """The preset of a name; for "auto" the one for a picture."""
+    if name != "auto":
+        return find_preset(name)
+    from wrapper.presets import best_preset
+    from wrapper.worlds import World, world_of
+
+    if (best := best_preset()) != "bundled":
+        return find_preset(best)
+    return find_preset("photo" if world_of(picture) is World.PHOTOGRAPH else "tiny")
 
 
 def _save(picture: "object", out: Path) -> None:
@@ -208,6 +227,7 @@ def propose(
     grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
     detector: Annotated[list[str] | None, DETECTOR] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many examples.")] = None,
 ) -> None:
     """Run the vision-language models over a data set and keep their candidates. `accelerate launch -m wrapper ...` shares the work."""
     from wrapper.quiet import quiet_libraries
@@ -221,7 +241,7 @@ def propose(
     from wrapper.pipeline import check_proposers, load_proposers
 
     state = PartialState(cpu=not torch.cuda.is_available())
-    found = datasets.read(data, images)
+    found = datasets.read(data, images, limit)
     chosen = override(find_preset(preset), detectors=detector or [], florence2=florence2, grounding_dino=grounding_dino)
     names = _names(proposers) or list(chosen.usual)
     check_proposers(names, chosen.proposers)
@@ -345,6 +365,7 @@ def evaluate(
     adapter: Annotated[list[str] | None, ADAPTER] = None,
     merging: Annotated[Merging | None, MERGING] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many examples.")] = None,
 ) -> None:
     """Measure P@1 of methods on data sets; RefScenes val and test, 1,000 expressions each, where no data is given."""
     from wrapper.quiet import quiet_libraries
@@ -358,7 +379,7 @@ def evaluate(
     models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
     chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
     wanted = tuple(Method.parse(m) for m in methods) if methods else tuple(usual(chosen))
-    run(Evaluation(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch))
+    run(Evaluation(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch, limit))
     write_report(out)
     print(f"wrote {out / 'report.md'}")
 

@@ -1,5 +1,6 @@
 """Data sets of referring expressions. `read` opens any of them by a short name or a path."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -20,12 +21,19 @@ HELP = (
 )
 
 
-def read(name: str, images: Path | None = None) -> Dataset:
+def read(name: str, images: Path | None = None, limit: int | None = None) -> Dataset:
     """The data set of a name.
 
-    name: see HELP. images: the folder of pictures, for data that only names them. Raises DataError where the name or
-    the data cannot be used; rows that cannot be used are listed in the result.
+    name: see HELP. images: the folder of pictures, for data that only names them. limit: only the first so many examples. Raises
+    DataError where the name or the data cannot be used; rows that cannot be used are listed in the result.
     """
+    data = _read(name, images)
+    if limit is None or limit >= len(data.examples):
+        return data
+    return replace(data, name=f"{data.name}, the first {limit:,}", examples=data.examples[:limit])
+
+
+def _read(name: str, images: Path | None) -> Dataset:
     kind, _, rest = name.partition(":")
     parts = rest.split(":")
     if kind == "refscenes":

@@ -41,7 +41,8 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is to be evaluated. data: names as `datasets.read` takes them; images: their folder of pictures."""
+    """What is to be evaluated. data: names as `datasets.read` takes them; images: their folder of pictures; limit: only the first so many
+    examples of each."""
 
     preset_name: str
     preset: Preset
@@ -50,6 +51,7 @@ class Evaluation:
     out: Path
     images: Path | None = None
     batch: int = 16
+    limit: int | None = None
 
 
 def evaluate(plan: Evaluation) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
 def _one(
     name: str, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer], llm: Llm, revisions: Mapping[str, str]
 ) -> dict[str, Any]:
-    data = datasets.read(name, plan.images)
+    data = datasets.read(name, plan.images, plan.limit)
     print(f"{data.name}: {len(data.examples):,} examples")
     for note in data.notes:
         print(f"note: {note}")

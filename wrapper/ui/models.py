@@ -107,15 +107,22 @@ class Loading:
 _asked: dict[str, Loading] = {}
 
 
-def start(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> Loading:
+def start(
+    name: str,
+    adapters: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = print,
+    detectors: Mapping[str, str] | None = None,
+) -> Loading:
     """Begin to load a preset for the handlers; small ones are loaded when this returns. Where it cannot be loaded, the
     bundled models serve instead; ModelError where those are what was asked for.
 
-    adapters: LLM adapters (folders or Hub ids) by name, besides the preset's own. tell: is told each part before it is loaded.
+    adapters, detectors: LLM adapters (folders or Hub ids) and detectors (specs) by name, besides the preset's own. tell: is told each
+    part before it is loaded.
     """
     preset = find_preset(name)
-    if adapters:
-        preset = replace(preset, adapters={**preset.adapters, **adapters})
+    if adapters or detectors:
+        more = {"adapters": {**preset.adapters, **(adapters or {})}, "detectors": {**preset.detectors, **(detectors or {})}}
+        preset = replace(preset, **more)
     loading = _asked["now"] = Loading(name, preset, tell)
     if name in ABOUT or os.environ.get("SPACES_ZERO_GPU"):
         loading.run()

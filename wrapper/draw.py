@@ -18,9 +18,9 @@ with warnings.catch_warnings():
 # Okabe & Ito's palette, told apart with any colour vision. The pick is told by its thick white-and-black frame too.
 SEVERAL = "several"
 """Candidates that more than one model proposes."""
-COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73", BY_HAND: "#CC79A7", SEVERAL: "#56B4E9"}
+COLORS = {"florence2": "#0072B2", "gdrec": "#D55E00", "gd": "#009E73", "yolox": "#E69F00", BY_HAND: "#CC79A7", SEVERAL: "#56B4E9"}
 OTHER = "#BBBBBB"
-LETTERS = ["#FFFFFF", "#000000", "#000000", "#000000", "#000000", "#000000"]
+LETTERS = ["#FFFFFF", "#000000", "#000000", "#000000", "#000000", "#000000", "#000000"]
 """Of labels on those colours, in their order: contrast 4.5 at least (WCAG 2.1, 1.4.3)."""
 FRAME = (640, 380)
 """Pixels that the page has for a picture."""

@@ -27,7 +27,7 @@ class Preset:
     would move by 1.4 pixels in the median, so it is run in 32 bits). merging: how several proposers' lists become one.
     tasks: Florence-2's task prompts, whose boxes are listed one after the other; beams and max_new_tokens: its beam search.
     same_box: IoU above which a proposer's box repeats an earlier one of the same label and is left out; 1.0 keeps all.
-    by_world: Florence-2 and Grounding DINO know RefScenes only, and the detectors photographs (`wrapper.worlds`).
+    photographs: the name of a preset whose models are asked about photographs, where this one's know RefScenes only.
     """
 
     llama: str
@@ -42,7 +42,7 @@ class Preset:
     beams: int = 3
     max_new_tokens: int = 1024
     same_box: float = 1.0
-    by_world: bool = False
+    photographs: str = ""
     merging: Merging = Merging.CANONICAL
 
     @property
@@ -91,7 +91,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "photo": Preset(
         detectors={"yolox": f"onnx:{PHOTO_WEIGHTS / 'yolox-nano' / 'detector.json'}"},
-        llama=str(TINY_WEIGHTS / "llama"),
+        llama=str(PHOTO_WEIGHTS / "llama"),
         half=False,
         same_box=0.7,
     ),
@@ -118,8 +118,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-PRESETS["bundled"] = replace(PRESETS["tiny"], detectors=PRESETS["photo"].detectors, by_world=True)
-"""What the page loads where there is nothing larger: the models of both worlds, of which a picture's own are asked."""
+PRESETS["bundled"] = replace(PRESETS["tiny"], photographs="photo")
+"""What the page loads where there is nothing larger: the models of both worlds, of which those that know a picture's are asked."""
 
 
 def adapter_name(proposers: Sequence[str]) -> str:

@@ -4,20 +4,17 @@ A linear rule on how smooth a picture is when it is made small: the backgrounds 
 edges, photographs have texture everywhere. `weights/recipes/worlds.py` fitted it and prints how often it is right.
 """
 
-from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
 from PIL import Image
-
-from wrapper.presets import Preset
 
 SIDE = 160
 """Pixels of the longer side at which a picture is looked at."""
 STEPS = (2, 4, 8, 16, 32, 64)
 """Levels of 255 below which a difference between neighbouring pixels counts as small."""
 WEIGHTS = (1.35, -0.13, 0.03, 0.1, -3.88, -2.25, 2.03, 1.47, 1.88, 3.61, 3.62, 9.67, -0.1, -4.88)
-BIAS = -11.42
+BIAS = -11.21
 
 
 class World(str, Enum):
@@ -30,7 +27,7 @@ class World(str, Enum):
 def measures(picture: Image.Image) -> list[float]:
     """Shares of the picture, 0 to 1: of pixels that differ by less than each of STEPS from their neighbours; that bend by less than each
     of them (second differences); that are vivid, grey."""
-    scale = SIDE / max(picture.size)
+    scale = min(1.0, SIDE / max(picture.size))
     size = max(4, round(picture.width * scale)), max(4, round(picture.height * scale))
     a = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BOX), np.float32)
     slope = np.maximum(np.abs(np.diff(a, axis=1)).max(2)[:-1], np.abs(np.diff(a, axis=0)).max(2)[:, :-1])
@@ -44,10 +41,3 @@ def measures(picture: Image.Image) -> list[float]:
 def world_of(picture: Image.Image) -> World:
     """Which of the two a picture looks like."""
     return World.SCENE if float(np.dot(WEIGHTS, measures(picture))) + BIAS > 0 else World.PHOTOGRAPH
-
-
-def fitting(preset: Preset, world: World) -> Sequence[str]:
-    """The proposers of a preset that know a world. Only a preset with models of both worlds has others."""
-    if not preset.florence2 or not preset.detectors or not preset.by_world:
-        return preset.usual
-    return tuple(preset.detectors) if world is World.PHOTOGRAPH else tuple(p for p in preset.usual if p not in preset.detectors)

@@ -123,7 +123,8 @@ def verdict(selection: Selection, truth: Box) -> str:
 def remarks(s: Session) -> str:
     """About what the LLM read: tokens, adapter, and whether it is used for what it was made for."""
     loaded = models.now()
-    llm, name = loaded.wrapper.llm, loaded.wrapper.adapter_for(s.proposers, s.adapter)
+    wrapper = loaded.asked_by(s.proposers)
+    llm, name = wrapper.llm, wrapper.adapter_for(s.proposers, s.adapter)
     lines = []
     if s.selection.prompt:
         lines.append(f"{len(llm.encode(s.selection.prompt, llm.template_for(name)))} tokens of at most {llm.max_tokens:,}.")

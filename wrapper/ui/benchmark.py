@@ -313,7 +313,7 @@ def build() -> gr.Dropdown:
         _build_bundled(results)
     gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
     state = gr.State(None, time_to_live=3600, delete_callback=forget)
-    found = every(models.proposers())
+    found = every(models.asked().preset.proposers)
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             chosen = gr.CheckboxGroup(

@@ -45,7 +45,7 @@ def seconds(picture: Image.Image, expression: str, names: tuple[str, ...], adapt
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> list[comparing.Compared]:
     with common.as_page_errors():
-        wrapper = models.now().wrapper
+        wrapper = models.now().asked_by(names)
         methods = comparing.methods_with(wrapper, every(names), adapter)
         return comparing.say_unseen(comparing.compare_methods(wrapper, [picture], [expression], methods)[0])
 

@@ -73,20 +73,20 @@ def question(given: dict[str, Any]) -> tuple[Any, ...]:
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> Iterator[Stage]:
     with common.as_page_errors():
-        yield from models.now().wrapper.stages(picture, expression, proposers, adapter)
+        yield from models.now().asked_by(proposers).stages(picture, expression, proposers, adapter)
 
 
 @spaces.GPU(duration=seconds_to_choose)  # type: ignore[untyped-decorator]
 def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
     with common.as_page_errors():
-        wrapper = models.now().wrapper
+        wrapper = models.now().asked_by(proposers)
         return wrapper.choose(candidates, expression, size, wrapper.adapter_for(proposers, adapter))
 
 
 @spaces.GPU(duration=seconds_to_shuffle)  # type: ignore[untyped-decorator]
 def _shuffled(session: Session) -> Agreement:
     with common.as_page_errors():
-        s, wrapper = session, models.now().wrapper
+        s, wrapper = session, models.now().asked_by(session.proposers)
         asked = Question(s.selection.candidates, normalise(s.expression), s.size, wrapper.adapter_for(s.proposers, s.adapter))
         return shuffle_check(wrapper.llm, asked, s.selection.guess, ORDERS)
 

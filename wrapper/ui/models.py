@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from wrapper import worlds
-from wrapper.errors import ModelError
+from wrapper.errors import DataError, ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import Preset, find_preset
 from wrapper.ui.markdown import plain, with_links
@@ -42,7 +41,8 @@ a CPU) and of full-size ones (a guess: none has been run on one)."""
 
 @dataclass(frozen=True)
 class Loaded:
-    """trouble: why the preset that was asked for is not the one that is loaded; None where it is.
+    """wrapper: the models; photographs: those that are asked about photographs, where the others know RefScenes only. trouble: why the
+    preset that was asked for is not the one that is loaded; None where it is.
 
     serial: a number that no other load of this process has, for remembered answers; an `id` is given again once its object is gone.
     """
@@ -53,6 +53,23 @@ class Loaded:
     seconds: float
     trouble: str | None = None
     serial: int = field(default_factory=_serials.__next__)
+    photographs: Wrapper | None = None
+
+    @property
+    def proposers(self) -> tuple[str, ...]:
+        """Who can propose, of all that is loaded."""
+        return (*self.wrapper.proposers, *(self.photographs.proposers if self.photographs else ()))
+
+    def asked_by(self, proposers: Sequence[str]) -> Wrapper:
+        """The models that these proposers belong to. DataError where they are of two worlds: no LLM here reads both."""
+        other = set(proposers) & set(self.photographs.proposers if self.photographs else ())
+        if self.photographs is None or not other:
+            return self.wrapper
+        if other < set(proposers):
+            raise DataError(
+                "These models know different worlds, and no LLM here reads both. Choose YOLOX, or Florence-2 and Grounding DINO."
+            )
+        return self.photographs
 
 
 @dataclass
@@ -62,6 +79,7 @@ class Loading:
     name: str
     preset: Preset
     tell: Callable[[str], None]
+    preset_for_photographs: Preset | None = None
     began: float = field(default_factory=time.monotonic)
     part: str = ""
     number: int = 0
@@ -70,8 +88,8 @@ class Loading:
     @property
     def parts(self) -> int:
         """How many there are: vision-language models and detectors, the LLM, its adapters."""
-        p = self.preset
-        return sum(s is not None for s in (p.florence2, p.grounding_dino)) + len(p.detectors) + 1 + len(p.adapters)
+        both = [self.preset, *([self.preset_for_photographs] if self.preset_for_photographs else [])]
+        return sum((p.florence2 is not None) + (p.grounding_dino is not None) + len(p.detectors) + 1 + len(p.adapters) for p in both)
 
     def run(self) -> None:
         """Load it; in its place the bundled models where it cannot be loaded. Whatever else goes wrong is told to who waits."""
@@ -87,7 +105,7 @@ class Loading:
     def _loaded(self) -> Loaded:
         bundled, trouble = find_preset("bundled"), None
         try:
-            wrapper = Wrapper.from_preset(self.preset, self.preset.proposers, self._next)
+            wrapper, other = self._both()
         except (ModelError, RuntimeError, ImportError, OSError) as error:  # CUDA, a missing extra, a full disk: whatever loading meets
             if self.name in ABOUT:
                 raise
@@ -95,8 +113,14 @@ class Loading:
             trouble = f"The preset {self.name} could not be loaded: {reason}"
             self.tell(trouble)
             self.name, self.preset, self.number = "bundled", bundled, 0
-            wrapper = Wrapper.from_preset(bundled, bundled.proposers, self._next)
-        return Loaded(wrapper, self.name, self.preset, time.monotonic() - self.began, trouble)
+            self.preset_for_photographs = find_preset(bundled.photographs)
+            wrapper, other = self._both()
+        return Loaded(wrapper, self.name, self.preset, time.monotonic() - self.began, trouble, photographs=other)
+
+    def _both(self) -> tuple[Wrapper, Wrapper | None]:
+        main, other = self.preset, self.preset_for_photographs
+        wrapper = Wrapper.from_preset(main, main.proposers, self._next)
+        return wrapper, None if other is None else Wrapper.from_preset(other, other.proposers, self._next)
 
     def _next(self, part: str) -> None:
         self.number += 1
@@ -120,10 +144,14 @@ def start(
     part before it is loaded.
     """
     preset = find_preset(name)
-    if adapters or detectors:
-        more = {"adapters": {**preset.adapters, **(adapters or {})}, "detectors": {**preset.detectors, **(detectors or {})}}
-        preset = replace(preset, **more)
-    loading = _asked["now"] = Loading(name, preset, tell)
+    photographs = find_preset(preset.photographs) if preset.photographs else None
+    if adapters:
+        preset = replace(preset, adapters={**preset.adapters, **adapters})
+    if photographs:
+        photographs = replace(photographs, detectors={**photographs.detectors, **(detectors or {})})
+    elif detectors:
+        preset = replace(preset, detectors={**preset.detectors, **detectors})
+    loading = _asked["now"] = Loading(name, preset, tell, photographs)
     if name in ABOUT or os.environ.get("SPACES_ZERO_GPU"):
         loading.run()
         loading.done.result()
@@ -159,13 +187,16 @@ def proposers() -> tuple[str, ...]:
     """Who can propose; while models are being loaded, who will."""
     loading = asked()
     if loading.done.done() and not loading.done.exception():
-        return tuple(loading.done.result().wrapper.proposers)
-    return loading.preset.proposers
+        return loading.done.result().proposers
+    return (*loading.preset.proposers, *(loading.preset_for_photographs.proposers if loading.preset_for_photographs else ()))
 
 
 def fitting(world: World) -> tuple[str, ...]:
     """The proposers that know a world, of the models that are loaded or will be."""
-    return tuple(worlds.fitting(asked().preset, world))
+    loading = asked()
+    if loading.preset_for_photographs and world is World.PHOTOGRAPH:
+        return loading.preset_for_photographs.usual
+    return loading.preset.usual
 
 
 def keep(chosen: Sequence[str], world: World) -> list[str]:

@@ -17,7 +17,8 @@ LEGEND = " ".join(
         "Florence-2": COLORS["florence2"],
         "GDrec": COLORS["gdrec"],
         "GD": COLORS["gd"],
-        "both models": COLORS[SEVERAL],
+        "YOLOX": COLORS["yolox"],
+        "several models": COLORS[SEVERAL],
         "yours": COLORS[BY_HAND],
         "the pick": PICK,
     }.items()

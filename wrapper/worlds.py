@@ -14,7 +14,7 @@ SIDE = 160
 STEPS = (2, 4, 8, 16, 32, 64)
 """Levels of 255 below which a difference between neighbouring pixels counts as small."""
 WEIGHTS = (1.35, -0.13, 0.03, 0.1, -3.88, -2.25, 2.03, 1.47, 1.88, 3.61, 3.62, 9.67, -0.1, -4.88)
-BIAS = -11.21
+BIAS = -10.4
 
 
 class World(str, Enum):

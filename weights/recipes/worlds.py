@@ -19,7 +19,7 @@ from wrapper.scenes.dataset import scenes
 from wrapper.worlds import measures
 
 CUTS, SCENES, STEPS = 12, 300, 2000
-MISSED = 0.08
+MISSED = 0.04
 """Share of scenes that may be taken for photographs: where the rule ends."""
 
 

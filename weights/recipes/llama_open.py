@@ -1,7 +1,7 @@
 """Teach the bundled Llama lists of an open world: photographs' detections beside those of RefScenes.
 
     python -m weights.recipes.llama_open          # resumes where it was cut
-    python -m weights.recipes.llama_open --save   # write weights/tiny/llama from the last checkpoint
+    python -m weights.recipes.llama_open --save   # write weights/photo/llama from the last checkpoint
 
 Goes on from the Llama of `weights.recipes.llama`, which knows how to compare boxes but few words: the vocabulary is made
 anew, words that it had keep their embeddings, and the lists come from `weights.recipes.open_world` (and RefScenes, so that nothing is
@@ -55,6 +55,7 @@ from weights.recipes.llama import asked as asked_in_scene
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import Candidate, iou
 from wrapper.merging import canonical, merge
+from wrapper.presets import PHOTO_WEIGHTS
 from wrapper.prompt import PromptTemplate, render
 from wrapper.scenes.dataset import scenes
 from wrapper.scenes.expressions import CATEGORIES, ask, wants_color
@@ -163,7 +164,7 @@ def sample(rng: random.Random, index: int) -> Listed:
     ordered = _batchwise("order", index) < 0.8
     if _batchwise("world", index) < 0.3:
         return refscenes(rng, ordered)
-    most, questions = ((5, 10), (9, 9), (13, 7), (20, 5))[int(4 * _batchwise("long", index) ** 1.3)]
+    most, questions = ((5, 10), (9, 9), (13, 7), (20, 5))[int(4 * _batchwise("long", index) ** 0.9)]
     easy = max(0.0, 0.7 - index / 6_000)
     return opened(rng, world.example(rng, most, questions, easy), ordered)
 
@@ -469,10 +470,11 @@ def main() -> None:
 
 def save(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:
     """Write model, tokenizer and prompt template as the published checkpoints are laid out."""
-    folder = TINY_WEIGHTS / "llama"
+    folder = PHOTO_WEIGHTS / "llama"
+    folder.mkdir(parents=True, exist_ok=True)
     model.cpu().eval().half().save_pretrained(folder)
     words.save_pretrained(folder)
-    OPEN_TEMPLATE.save(folder)
+    replace(OPEN_TEMPLATE, none=NONE).save(folder)
     print(f"wrote {folder}")
 
 

@@ -576,14 +576,14 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[T
         for t in found:
             t.box = nudged(rng, t.box, 0.06, scene)
             t.score = round(min(0.97, max(0.12, rng.betavariate(3.2, 1.6))), 2) if scored else None
-        again = [t for t in found if rng.random() < 0.06]
+        again = [t for t in found if rng.random() < 0.09]
         for t in again:
             label = t.label if rng.random() < 0.5 else any_kind(rng, scene.opened).name
             score = round(t.score * rng.uniform(0.3, 0.9), 2) if t.score else None
             found.append(
                 Thing_(
                     t.kind if label == t.label else by_name().get(label, Kind(label)),
-                    nudged(rng, t.box, 0.18, scene),
+                    nudged(rng, t.box, 0.18, scene) if rng.random() < 0.6 else part(rng, t.box),
                     label,
                     score,
                     label == t.label,
@@ -591,7 +591,7 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[T
                 )
             )
         for _ in range(rng.choice((0, 0, 1, 1, 2, 3)) if scored else rng.choice((0, 0, 0, 1))):
-            kind = rng.choice(found).kind if rng.random() < 0.5 else any_kind(rng, scene.opened)
+            kind = rng.choice(found).kind if rng.random() < 0.6 else any_kind(rng, scene.opened)
             height, x, y = scene.size() * 0.5, rng.uniform(0, scene.width), rng.uniform(0.2, 1) * scene.height
             box = (max(0.0, x - height / 2), max(0.0, y - height), min(scene.width, x + height / 2), y)
             if box[2] - box[0] > 5 and box[3] - box[1] > 5:
@@ -605,6 +605,23 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[T
             if rng.random() < 0.5:
                 t.also = t.kind.word(rng)
     return sorted(found[:most], key=lambda t: (t.middle[1], t.middle[0]))
+
+
+def part(rng: random.Random, box: Box) -> Box:
+    """Part of a box, as a detector takes it for the whole: a side of it, or its upper or lower end."""
+    x1, y1, x2, y2 = box
+    share = rng.uniform(0.4, 0.8)
+    if rng.random() < 0.5:
+        return (
+            (x1, y1, max(x1 + 3, round(x1 + share * (x2 - x1))), y2)
+            if rng.random() < 0.5
+            else (min(x2 - 3, round(x2 - share * (x2 - x1))), y1, x2, y2)
+        )
+    return (
+        (x1, y1, x2, max(y1 + 3, round(y1 + share * (y2 - y1))))
+        if rng.random() < 0.5
+        else (x1, min(y2 - 3, round(y2 - share * (y2 - y1))), x2, y2)
+    )
 
 
 def replace_thing(thing: Thing_, **changes: object) -> Thing_:
@@ -785,9 +802,9 @@ RELATED: dict[str, tuple[Callable[[Thing_, Thing_], float], float, str]] = {
            "{n} on {m}|{n} on top of {m}|{n} sitting on {m}|{n} lying on {m}|{n} standing on {m}|{n} that is on {m}|{n} placed on {m}|{n} riding {m}|{n} resting on {m}"),
     "in": (lambda t, m: 1 - share_in(t, m) if t.area < 0.8 * m.area else 900, 0.3, "{n} in {m}|{n} inside {m}|{n} inside of {m}|{n} standing in {m}|{n} within {m}"),
     "held by": (lambda t, m: 1 - share_in(t, m) if t.area < 0.5 * m.area else 900, 0.6,
-                "{n} held by {m}|{n} of {m}|{n} that {m} is holding|{n} {m} is holding|{n} hanging from {m}|{m}'s {n}|{n} in {m}'s hand|{n} {m} is using|{n} worn by {m}|{n} carried by {m}|{n} belonging to {m}"),
+                "{n} held by {m}|{n} of {m}|{n} that {m} is holding|{n} {m} is holding|{n} hanging from {m}|{m}'s {n}|{n} in {m}'s hand|{n} {m} is using|{n} worn by {m}|{n} carried by {m}|{n} belonging to {m}|{n} on {m}'s shoulder|{n} hanging from {m}'s shoulder|{n} on {m}'s head|{n} on {m}'s back|{n} around {m}'s neck|{n} in {m}'s hands|{n} on {m}'s lap"),
     "with": (lambda t, m: 1 - share_in(m, t) if m.area < 0.6 * t.area else 900, 0.6,
-             "{n} with {m}|{n} holding {m}|{n} wearing {m}|{n} carrying {m}|{n} that has {m}|{n} who has {m}|{n} using {m}|{n} eating {m}|{n} with {m} in it|{n} with {m} on it|{n} containing {m}|{n} playing with {m}"),
+             "{n} with {m}|{n} holding {m}|{n} wearing {m}|{n} carrying {m}|{n} that has {m}|{n} who has {m}|{n} using {m}|{n} eating {m}|{n} with {m} in it|{n} with {m} on it|{n} containing {m}|{n} playing with {m}|{n} with {m} standing in it|{n} with {m} sticking out of it|{n} with {m} sitting on it|{n} wearing the {m}|{n} that holds {m}"),
     "behind": (lambda t, m: (gap(t, m) if t.box[3] < m.box[3] - 4 and min(t.box[2], m.box[2]) - max(t.box[0], m.box[0]) > -20 else 900), 80, "{n} behind {m}|{n} in back of {m}|{n} standing behind {m}|{n} right behind {m}"),
     "in front of": (lambda t, m: (gap(t, m) if t.box[3] > m.box[3] + 4 and min(t.box[2], m.box[2]) - max(t.box[0], m.box[0]) > -20 else 900), 80,
                     "{n} in front of {m}|{n} before {m}|{n} standing in front of {m}|{n} right in front of {m}"),
@@ -865,7 +882,7 @@ class Asker:
             self.undecided,
             self.between,
         )
-        return rng.choices(makers, (5, 3, 1.5, 1.2, 5, 0.7, 0.8, 0.8, 2.5, 0.7, 0.5))[0](word, pool)
+        return rng.choices(makers, (5, 3, 1.5, 1.2, 5.5, 0.7, 0.8, 0.8, 3, 1.6, 0.5))[0](word, pool)
 
     def single(self, word: str, pool: Pool) -> Asked | None:
         """The only one of its noun, with whatever else is said about it."""
@@ -1071,8 +1088,8 @@ class Asker:
 
     def undecided(self, word: str, pool: Pool) -> Asked:
         """What only the picture tells. People mean the large and clear one more often."""
-        target = self.rng.choices(pool, [math.sqrt(t.area) * (t.score or 0.6) for t in pool])[0]
-        return Asked(self.dressed(word, always=True), target, pool, pool)
+        target = self.rng.choices(pool, [math.sqrt(t.area) * (t.score or 0.6) ** 2 for t in pool])[0]
+        return Asked(self.dressed(word, always=self.rng.random() < 0.6), target, pool, pool)
 
     def landmark(self, thing: Thing_) -> tuple[str, Pool] | None:
         """Words for a landmark that fit nothing else on the list, and what they fit."""

@@ -1,0 +1,117 @@
+"""Fit the temperature of the bundled LLM's answers, and say how true its probabilities are.
+
+    python -m weights.recipes.calibration FOLDER           # writes `temperature` into FOLDER/prompt.json
+    python -m weights.recipes.calibration FOLDER --only    # only prints
+
+Questions are of the open world (`weights.recipes.open_world`) and of RefScenes, on validation seeds; the expected calibration error
+(Guo et al. 2017, 15 bins of equal width) and the table of risk against coverage are of other seeds. "Sure" is the probability of the
+answer given, "none" among the answers.
+"""
+
+import argparse
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from weights.recipes import llama_open, open_world
+from wrapper.prompt import PromptTemplate
+from wrapper.quiet import quiet_libraries
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
+
+LISTS, BINS = 250, 15
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Log-probabilities of the answers to a question, and which one is right (the last is "none")."""
+
+    logs: Tensor
+    right: int
+
+
+def answered(llm: Llm, seed: str) -> list[Answered]:
+    """The LLM's answers to questions of both worlds."""
+    rng, asked = random.Random(seed), list[tuple[Question, int]]()
+    for i in range(LISTS):
+        if i % 3:
+            row = llama_open.opened(rng, open_world.example(rng, 20, 3))
+        else:
+            row = llama_open.refscenes(rng, True)
+        asked += [(Question(tuple(row.candidates), a.text, row.size), a.answer) for a in row.asked[:3]]
+    out = []
+    prompts = [llm.prompt(q) for q, _ in asked]
+    order = sorted(range(len(asked)), key=lambda i: len(prompts[i].ids))
+    for start in range(0, len(order), llm.batch):
+        part = order[start : start + llm.batch]
+        for i, logs in zip(part, llm.score([prompts[i] for i in part]), strict=True):
+            answer = asked[i][1]
+            out.append(Answered(logs, len(logs) - 1 if answer == open_world.NONE else answer))
+    return out
+
+
+def likelihood(found: list[Answered], temperature: float) -> float:
+    """Mean negative log-probability of the right answers."""
+    return -sum(float((a.logs / temperature).log_softmax(0)[a.right]) for a in found) / len(found)
+
+
+def fitted(found: list[Answered]) -> float:
+    """The temperature of the highest likelihood, to a hundredth."""
+    return min((t / 100 for t in range(50, 301)), key=lambda t: likelihood(found, t))
+
+
+def sureness(found: list[Answered], temperature: float) -> list[tuple[float, bool]]:
+    """How sure each answer is, and whether it is right."""
+    out = []
+    for a in found:
+        share = (a.logs / temperature).softmax(0)
+        out.append((float(share.max()), int(share.argmax()) == a.right))
+    return out
+
+
+def calibration_error(sure: list[tuple[float, bool]]) -> float:
+    """The expected calibration error: the mean gap between sureness and share of right answers, over bins of sureness."""
+    total = 0.0
+    for n in range(BINS):
+        inside = [(p, ok) for p, ok in sure if n / BINS < p <= (n + 1) / BINS]
+        if inside:
+            total += abs(sum(p for p, _ in inside) - sum(ok for _, ok in inside))
+    return total / len(sure)
+
+
+def risk(sure: list[tuple[float, bool]], coverage: float) -> float:
+    """The share of wrong answers among the surest so many."""
+    kept = sorted(sure, key=lambda s: -s[0])[: max(1, round(coverage * len(sure)))]
+    return 1 - sum(ok for _, ok in kept) / len(kept)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", action="store_true", help="print, and write nothing")
+    options = parser.parse_args()
+    quiet_libraries()
+    llm = Llm.load(str(options.folder), torch.device("cpu"), torch.float32, max_tokens=2048)
+    temperature = fitted(answered(llm, "calibration/val"))
+    tried = answered(llm, "calibration/test")
+    before, after = sureness(tried, 1.0), sureness(tried, temperature)
+    print(
+        f"temperature {temperature:.2f}; {len(tried)} other questions: right {sum(ok for _, ok in after) / len(after):.1%}, expected ",
+        end="",
+    )
+    print(f"calibration error {calibration_error(before):.3f} before, {calibration_error(after):.3f} after")
+    print("| answers given | wrong among them |\n|---|---|")
+    for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
+        print(f"| the surest {share:.0%} | {risk(after, share):.1%} |")
+    if not options.only:
+        template = PromptTemplate.load(options.folder)
+        assert template is not None
+        replace(template, temperature=temperature).save(options.folder)
+        print(f"wrote {options.folder / 'prompt.json'}")
+
+
+if __name__ == "__main__":
+    main()

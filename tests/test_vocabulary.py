@@ -15,15 +15,37 @@ SAMPLE = Path(__file__).parents[2] / "shared" / "reference" / "refexps-sample.js
 @pytest.mark.parametrize(
     "expression",
     [
-        "man", "the guy in red", "Women on the left", "left bird", "the second pigeon from the left", "a rucksack", "telly", "loo", "wash basin",
-        "the one on the left", "what she is holding", "him", "people in back", "glasses of wine", "the biggest animal", "a red double decker",
+        "man",
+        "the guy in red",
+        "Women on the left",
+        "left bird",
+        "the second pigeon from the left",
+        "a rucksack",
+        "telly",
+        "loo",
+        "wash basin",
+        "the one on the left",
+        "what she is holding",
+        "him",
+        "people in back",
+        "glasses of wine",
+        "the biggest animal",
+        "a red double decker",
     ],
-)  # fmt: skip
+)
 def test_what_the_detector_knows_is_not_complained_about(expression: str) -> None:
     assert unknown_subject(expression, detector_words()) is None
 
 
-@pytest.mark.parametrize(("expression", "unknown"), [("the rocket", "rocket"), ("shelf above the sink", "shelf"), ("a big red lighthouse", "lighthouse"), ("window behind the man", "window")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("expression", "unknown"),
+    [
+        ("the rocket", "rocket"),
+        ("shelf above the sink", "shelf"),
+        ("a big red lighthouse", "lighthouse"),
+        ("window behind the man", "window"),
+    ],
+)
 def test_what_it_does_not_know_is_named(expression: str, unknown: str) -> None:
     assert unknown_subject(expression, detector_words()) == unknown
 

@@ -142,9 +142,14 @@ def test_what_passes_is_tried_again_and_paid_once(service: Service, tmp_path: Pa
 @pytest.mark.parametrize(
     ("trouble", "message"),
     [
-        (401, "Check the token"), (403, "Check the token"), (404, "refused"), (400, "refused"), ("text", "not JSON"), ({"code": 7, "msg": "no money"}, "no money"),
+        (401, "Check the token"),
+        (403, "Check the token"),
+        (404, "refused"),
+        (400, "refused"),
+        ("text", "not JSON"),
+        ({"code": 7, "msg": "no money"}, "no money"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_pass_is_said_at_once(service: Service, tmp_path: Path, trouble: Any, message: str) -> None:
     service.script = [trouble]
     with pytest.raises(ModelError, match=message) as caught:
@@ -208,7 +213,9 @@ def test_the_budget_stops_before_it_is_passed(service: Service, tmp_path: Path) 
     ask(service, tmp_path, words="the dog", budget=2)  # kept, so it costs nothing
 
 
-@pytest.mark.parametrize("objects", [[{"bbox": [1, 2], "score": 1, "category": "x"}], [{"score": 1}], [{"bbox": "abcd", "score": 1, "category": "x"}]])  # fmt: skip
+@pytest.mark.parametrize(
+    "objects", [[{"bbox": [1, 2], "score": 1, "category": "x"}], [{"score": 1}], [{"bbox": "abcd", "score": 1, "category": "x"}]]
+)
 def test_objects_of_another_form_are_said(service: Service, tmp_path: Path, objects: Any) -> None:
     service.objects = objects
     with pytest.raises(ModelError, match="not written as expected"):

@@ -50,7 +50,10 @@ def test_a_function_of_one_or_two_arguments_is_a_detector(module: str) -> None:
     assert [(c.label, c.score) for c in two.propose([image], ["a dog"])[0]] == [("a dog", 0.5)]
 
 
-@pytest.mark.parametrize(("place", "message"), [("nowhere:f", "There is no function"), ("my_detector:four", "There is no function"), ("my_detector:three", "takes 3 arguments")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("nowhere:f", "There is no function"), ("my_detector:four", "There is no function"), ("my_detector:three", "takes 3 arguments")],
+)
 def test_functions_that_are_none_are_named(module: str, place: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load_detector("mine", f"python:{place}", CPU)
@@ -120,12 +123,20 @@ def test_wrong_coordinates_are_caught(tmp_path: Path, boxes: list[list[float]], 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("b.jsonl", "{"), ("b.jsonl", '{"image": "a.jpg"}'), ("b.jsonl", '{"image": "a.jpg", "boxes": [[1, 2, 3]], "labels": ["x"]}'),
-        ("b.jsonl", '{"image": "a.jpg", "boxes": [[1, 2, 3, 4]], "labels": []}'), ("b.jsonl", "[]"), ("b.json", "7"), ("b.json", "[]"),
-        ("b.json", '{"annotations": [{"bbox": [1, 2, 3, 4]}]}'), ("b.csv", "a,b\n1,2\n"), ("b.json", '[{"category_id": 1, "image_id": 2}]'),
-        ("b.jsonl", '{"image": "a.jpg", "boxes": [["x", 2, 3, 4]], "labels": ["x"]}'), ("b.jsonl", "\x00\xff"),
+        ("b.jsonl", "{"),
+        ("b.jsonl", '{"image": "a.jpg"}'),
+        ("b.jsonl", '{"image": "a.jpg", "boxes": [[1, 2, 3]], "labels": ["x"]}'),
+        ("b.jsonl", '{"image": "a.jpg", "boxes": [[1, 2, 3, 4]], "labels": []}'),
+        ("b.jsonl", "[]"),
+        ("b.json", "7"),
+        ("b.json", "[]"),
+        ("b.json", '{"annotations": [{"bbox": [1, 2, 3, 4]}]}'),
+        ("b.csv", "a,b\n1,2\n"),
+        ("b.json", '[{"category_id": 1, "image_id": 2}]'),
+        ("b.jsonl", '{"image": "a.jpg", "boxes": [["x", 2, 3, 4]], "labels": ["x"]}'),
+        ("b.jsonl", "\x00\xff"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_none_get_one_sentence(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="latin-1")
     with pytest.raises(DataError) as caught:
@@ -139,11 +150,13 @@ def test_a_picture_without_a_file_and_one_of_two_of_a_name_are_named(tmp_path: P
     proposer = load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU)
     with pytest.raises(DataError, match="this picture has none"):
         proposer.propose([Image.new("RGB", (40, 40))], ["x"])
-    with pytest.raises(DataError, match="several pictures named a.jpg"):
+    with pytest.raises(DataError, match=r"several pictures named a\.jpg"):
         proposer.propose([picture(tmp_path, "three/a.jpg")], ["x"])
 
 
-@pytest.mark.parametrize("text", ["mine", "=onnx:x", "a b=onnx:x", "gdrec=onnx:x", "user=onnx:x", "mine=", "mine=yolo:x", "mine=onnx:", "ensemble=file:x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["mine", "=onnx:x", "a b=onnx:x", "gdrec=onnx:x", "user=onnx:x", "mine=", "mine=yolo:x", "mine=onnx:", "ensemble=file:x"]
+)
 def test_what_names_no_detector_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match="Write NAME="):
         parse_detectors([text])
@@ -151,5 +164,10 @@ def test_what_names_no_detector_is_refused(text: str) -> None:
 
 def test_sinks_of_supervision_are_read_as_they_are_written(tmp_path: Path) -> None:
     with (tmp_path / "d.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["x_min", "y_min", "x_max", "y_max", "class_id", "confidence", "tracker_id", "class_name", "image"], [1, 2, 30, 40, 0, "", "", "cup", "a.jpg"]])  # fmt: skip
+        csv.writer(file).writerows(
+            [
+                ["x_min", "y_min", "x_max", "y_max", "class_id", "confidence", "tracker_id", "class_name", "image"],
+                [1, 2, 30, 40, 0, "", "", "cup", "a.jpg"],
+            ]
+        )
     assert BoxesFile.load(str(tmp_path / "d.csv")).found["a.jpg"][0].score is None

@@ -28,9 +28,11 @@ def constant(folder: Path, outputs: dict[str, NDArray[Any]], **settings: Any) ->
     tensors = [numpy_helper.from_array(v.astype(np.float32), f"{k}_value") for k, v in outputs.items()]
     nodes = [helper.make_node("Constant", [], [k], value=t) for k, t in zip(outputs, tensors, strict=True)]
     graph = helper.make_graph(
-        nodes, "constant", [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])],
+        nodes,
+        "constant",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])],
         [helper.make_tensor_value_info(k, TensorProto.FLOAT, list(v.shape)) for k, v in outputs.items()],
-    )  # fmt: skip
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), folder / "model.onnx")
     told = {"model": "model.onnx", "labels": LABELS, "size": list(SIZE), **settings}
     (folder / "detector.json").write_text(json.dumps(told))
@@ -110,10 +112,16 @@ def test_overlapping_boxes_of_a_class_are_one_and_tiles_cover_the_picture(tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layout": "yolo9000"}, "layout is one of"), ({"labels": []}, "labels"), ({"size": [1, 2, 3]}, "size is a width"), ({"tiles": 9}, "tiles"),
-        ({"threshold": 0}, "threshold"), ({"speed": 1}, "may say"), ({"model": "../model.onnx"}, "same folder"), ({"model": "other.onnx"}, "There is no file"),
+        ({"layout": "yolo9000"}, "layout is one of"),
+        ({"labels": []}, "labels"),
+        ({"size": [1, 2, 3]}, "size is a width"),
+        ({"tiles": 9}, "tiles"),
+        ({"threshold": 0}, "threshold"),
+        ({"speed": 1}, "may say"),
+        ({"model": "../model.onnx"}, "same folder"),
+        ({"model": "other.onnx"}, "There is no file"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_cannot_be_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     constant(tmp_path, LAYOUTS["yolov5"], layout="yolov5")
     file = tmp_path / "detector.json"
@@ -146,6 +154,10 @@ def test_the_bundled_detector_finds_what_stands_in_photographs() -> None:
         [seen] = detector.detect([Image.open(PHOTOS / row["image"]).convert("RGB")], [""])
         for thing in row["objects"]:
             total += 1
-            same = (iou(tuple(map(float, b)), tuple(thing["box"])) > 0.5 for b, n in zip(seen.xyxy, seen.data["class_name"], strict=True) if n == thing["label"])  # type: ignore[arg-type]  # fmt: skip
+            same = (
+                iou(tuple(map(float, b)), tuple(thing["box"])) > 0.5
+                for b, n in zip(seen.xyxy, seen.data["class_name"], strict=True)
+                if n == thing["label"]
+            )  # type: ignore[arg-type]
             found += any(same)
     assert found / total > 0.55, "recall of the 93 true boxes with the right kind; 0.60 when this was written"

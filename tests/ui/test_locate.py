@@ -88,11 +88,11 @@ def test_a_changed_question_leaves_no_promise_and_no_true_box_of_another(session
 
 
 def test_another_picture_takes_the_place_of_the_answer(tmp_path: Path) -> None:
-    *blank, session, truth, picture = locate.take_picture(None)
+    *blank, session, truth, picture, _ = locate.take_picture(None, ["gdrec"])
     assert blank[1] == locate.HINT and session is None and truth == "" and picture == gr.skip()
     (tmp_path / "text.png").write_text("no image")
     with pytest.warns(UserWarning, match="not an image"):
-        assert locate.take_picture(str(tmp_path / "text.png"))[-1] is None, "what cannot be opened does not stay there"
+        assert locate.take_picture(str(tmp_path / "text.png"), [])[-2] is None, "what cannot be opened does not stay there"
 
 
 def test_cancel_leaves_an_answer_that_is_there(session: answer.Session) -> None:
@@ -222,12 +222,13 @@ def test_a_photo_is_warned_about_and_a_scene_is_not(session: answer.Session, tmp
 
 
 def test_a_new_scene_comes_with_its_expression_and_true_box() -> None:
-    path, expression, true_box, brought = locate.new_scene("ordinal")
+    path, expression, true_box, brought, proposers = locate.new_scene("ordinal", ["gdrec"])
+    assert proposers == ["gdrec"]
     assert brought == (expression, true_box)
     with Image.open(path) as picture:
         assert common.read_box(true_box, picture.size)
     assert expression
-    assert locate.new_scene("any")[0] != path
+    assert locate.new_scene("any", [])[0] != path
 
 
 def test_links_name_examples() -> None:

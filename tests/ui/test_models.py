@@ -14,15 +14,16 @@ import torch
 import app
 from wrapper import presets
 from wrapper.adapters import parse_adapters
-from wrapper.errors import ModelError
+from wrapper.errors import DataError, ModelError
 from wrapper.ui import answer, common, locate, models
+from wrapper.worlds import World
 
 
 def test_a_missing_preset_leaves_the_bundled_models_at_work_and_says_why() -> None:
     loaded = models.load("cpu")  # its checkpoints are not here, and the Hub is off in tests
-    assert loaded.name == "tiny"
+    assert loaded.name == "bundled"
     assert loaded.trouble is not None and loaded.trouble.startswith("The preset cpu could not be loaded: ")
-    assert loaded.wrapper.proposers.keys() == {"florence2", "gdrec", "gd"}
+    assert loaded.proposers == ("florence2", "gdrec", "gd", "yolox")
 
 
 def test_an_adapter_of_ones_own_is_offered_beside_the_presets() -> None:
@@ -113,19 +114,19 @@ def test_a_gpu_that_is_too_small_leaves_the_bundled_models_at_work(monkeypatch: 
     load = models.Wrapper.from_preset
 
     def full(preset: presets.Preset, *rest: Any) -> models.Wrapper:
-        if preset != presets.PRESETS["tiny"]:
+        if preset not in (presets.PRESETS["bundled"], presets.PRESETS["photo"]):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.")
         return load(preset, *rest)
 
     monkeypatch.setattr(models.Wrapper, "from_preset", full)
     loaded = models.load("cpu")
-    assert loaded.name == "tiny" and loaded.trouble == "The preset cpu could not be loaded: CUDA out of memory. Tried to allocate 4 GiB."
+    assert loaded.name == "bundled" and loaded.trouble == "The preset cpu could not be loaded: CUDA out of memory. Tried to allocate 4 GiB."
     words = models.notice(models.asked())
     assert "The bundled models serve instead" in words and "These are the small bundled models" in words
 
 
 def test_whatever_cannot_be_loaded_is_said_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(presets.PRESETS, "tiny", replace(presets.PRESETS["tiny"], llama="./nowhere"))
+    monkeypatch.setitem(presets.PRESETS, "bundled", replace(presets.PRESETS["bundled"], llama="./nowhere"))
     with pytest.raises(ModelError):
         models.load("cpu")
     assert "No models could be loaded" in models.notice(models.asked()) and "nowhere" in models.notice(models.asked())
@@ -146,4 +147,22 @@ def test_auto_is_the_bundled_preset_without_a_gpu() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        assert presets.best_preset() == "tiny"
+        assert presets.best_preset() == "bundled"
+
+
+def test_each_worlds_models_are_asked_about_its_pictures_and_never_both() -> None:
+    loaded = models.load("bundled")
+    assert models.fitting(World.SCENE) == ("florence2", "gdrec") and models.fitting(World.PHOTOGRAPH) == ("yolox",)
+    assert loaded.asked_by(["yolox"]) is loaded.photographs and loaded.asked_by(["gdrec"]) is loaded.wrapper
+    with pytest.raises(DataError, match="different worlds"):
+        loaded.asked_by(["gdrec", "yolox"])
+    assert models.keep(["gdrec"], World.SCENE) == ["gdrec"], "a choice that fits stays"
+    assert models.keep(["gdrec"], World.PHOTOGRAPH) == ["yolox"] and models.keep([], World.SCENE) == ["florence2", "gdrec"]
+
+
+def test_a_detector_of_ones_own_is_offered_and_a_broken_one_leaves_the_bundled_models(tmp_path: Path) -> None:
+    (tmp_path / "boxes.jsonl").write_text('{"image": "a.jpg", "boxes": [[0, 0, 9, 9]], "labels": ["cup"]}')
+    loaded = models.load("bundled", detectors={"mine": f"file:{tmp_path}/boxes.jsonl"})
+    assert loaded.trouble is None and loaded.proposers[-2:] == ("yolox", "mine") and ("mine", "mine") in locate.choices()
+    broken = models.load("bundled", detectors={"mine": "onnx:nowhere/detector.json"})
+    assert broken.trouble is not None and "nowhere" in broken.trouble and "mine" not in broken.proposers

@@ -107,13 +107,13 @@ class Loading:
         try:
             wrapper, other = self._both()
         except (ModelError, RuntimeError, ImportError, OSError) as error:  # CUDA, a missing extra, a full disk: whatever loading meets
-            if self.name in ABOUT:
+            if self.name in ABOUT and (self.preset, self.preset_for_photographs) == plain_presets(self.name):
                 raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             trouble = f"The preset {self.name} could not be loaded: {reason}"
             self.tell(trouble)
             self.name, self.preset, self.number = "bundled", bundled, 0
-            self.preset_for_photographs = find_preset(bundled.photographs)
+            _, self.preset_for_photographs = plain_presets("bundled")
             wrapper, other = self._both()
         return Loaded(wrapper, self.name, self.preset, time.monotonic() - self.began, trouble, photographs=other)
 
@@ -126,6 +126,12 @@ class Loading:
         self.number += 1
         self.part = part
         self.tell(part)
+
+
+def plain_presets(name: str) -> tuple[Preset, Preset | None]:
+    """A preset, and the one for photographs that belongs to it."""
+    preset = find_preset(name)
+    return preset, find_preset(preset.photographs) if preset.photographs else None
 
 
 _asked: dict[str, Loading] = {}
@@ -143,8 +149,7 @@ def start(
     adapters, detectors: LLM adapters (folders or Hub ids) and detectors (specs) by name, besides the preset's own. tell: is told each
     part before it is loaded.
     """
-    preset = find_preset(name)
-    photographs = find_preset(preset.photographs) if preset.photographs else None
+    preset, photographs = plain_presets(name)
     if adapters:
         preset = replace(preset, adapters={**preset.adapters, **adapters})
     if photographs:

@@ -27,6 +27,7 @@ def test_a_space_gets_what_it_needs_and_nothing_else() -> None:
         "wrapper/scenes/sprites.png",
         "examples/examples.json",
     } <= names
+    assert {"weights/photo/yolox-nano/yolox_nano.onnx", "weights/photo/yolox-nano/NOTICE"} <= names
     assert any(n.startswith("weights/tiny/llama/") and n.endswith(".safetensors") for n in names)
     assert not any(n.startswith(("tests/", "weights/recipes/", "runs/", ".")) or "__pycache__" in n for n in names)
 

@@ -24,7 +24,7 @@ ZERO_GPU_TORCH = "torch>=2.8,<2.12"
 """ZeroGPU has 2.8.0, 2.9.1, 2.10.0 and 2.11.0 (Hub docs, Spaces ZeroGPU); a Space without a GPU runs them too."""
 PATTERNS = (
     "app.py", "README.md", "LICENSE", "requirements.txt", "pre-requirements.txt", "wrapper/**/*.py", "wrapper/scenes/*.png",
-    "wrapper/scenes/*.json", "wrapper/scenes/*.txt", "weights/tiny/**/*", "examples/*", "docs/*",
+    "wrapper/scenes/*.json", "wrapper/scenes/*.txt", "weights/tiny/**/*", "weights/photo/**/*", "examples/*", "docs/*",
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def card(preset: str | None, root: Path = ROOT) -> str:
     those that are not gated while it is built (Hub docs, Spaces configuration reference); an LLM may need your token, which a
     build has not."""
     text = (root / "README.md").read_text(encoding="utf-8")
-    if preset is None or preset == "tiny":
+    if preset is None or preset in ("tiny", "photo", "bundled"):
         return text
     found, models = RepoCard(text), find_preset(preset)
     looks = [source for source in (models.florence2, models.grounding_dino) if source]

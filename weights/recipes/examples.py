@@ -3,7 +3,8 @@ expression means nothing in the picture.
 
     python -m weights.recipes.examples
 
-They come from the validation split, with a seed that nothing else uses; the first scene of each category is taken.
+They come from the validation split, with a seed that nothing else uses; the first scene of each category is taken. The photographs
+that stand beside them (examples/README.md) get their rows at the end; their boxes were drawn by hand.
 """
 
 import json
@@ -16,6 +17,11 @@ from wrapper.scenes.expressions import CATEGORIES
 
 FOLDER = Path(__file__).parents[2] / "examples"
 SEED = 2026
+PHOTOGRAPHS = (
+    ("coffee.jpg", "the cup", [172, 17, 408, 308]),
+    ("astronaut.jpg", "woman in the orange suit", [22, 13, 362, 511]),
+    ("chelsea.jpg", "the dog", None),
+)
 
 
 def main() -> None:
@@ -32,6 +38,9 @@ def main() -> None:
         name = f"absent-{i}.jpg"
         scene.picture().save(FOLDER / name, quality=92)
         rows.append({"image": name, "expression": expression, "bbox": None, "category": "absent"})
+    for name, expression, box in PHOTOGRAPHS:
+        category = "absent" if box is None else "photograph"
+        rows.append({"image": name, "expression": expression, "bbox": box, "category": category, "world": "photograph"})
     (FOLDER / "examples.json").write_text(json.dumps(rows, indent=1) + "\n")
     print(f"wrote {len(rows)} examples to {FOLDER}")
 

@@ -48,7 +48,7 @@ def in_words(s: Session) -> str:
     if selection.reason is Reason.FALLBACK_TOO_LONG:
         why += f", which is {common.proposers_of(selection.candidates[selection.index or 0])}'s own answer"
     lines = [f"{_headline(selection)}\n“{plain(s.expression)}”: {why}. {_sureness(selection)}{_times(s)}"]
-    if selection.reason in (Reason.NO_CANDIDATES, Reason.NOTHING_LIKE_IT):
+    if selection.reason in (Reason.NO_CANDIDATES, Reason.NOTHING_LIKE_IT, Reason.NONE_MEANT):
         lines.append("Try other words for the object.")
     if s.truth is not None:
         lines.append(verdict(selection, s.truth))
@@ -70,10 +70,13 @@ def _sureness(selection: Selection) -> str:
         return ""
     if selection.reason is Reason.UNSEEN:
         return f"The best score is {selection.best_score:.2f}. "
-    if not selection.probabilities or selection.guess is None or selection.margin is None:
+    if not selection.probabilities or selection.guess is None:
         return ""
-    share, ahead = selection.probabilities[selection.guess], 100 * selection.margin
-    return f"LLM probability {share:.0%}, {ahead:.0f} points ahead of the next box (uncalibrated). "
+    doubt = "" if selection.calibrated else " (uncalibrated)"
+    if selection.reason is Reason.NONE_MEANT and selection.absent is not None:
+        return f"LLM probability that none is meant {selection.absent:.0%}{doubt}. "
+    ahead = "" if selection.margin is None else f", {100 * selection.margin:.0f} points ahead of the next box"
+    return f"LLM probability {selection.probabilities[selection.guess]:.0%}{ahead}{doubt}. "
 
 
 def _times(s: Session) -> str:
@@ -106,10 +109,17 @@ def _out_of_its_world(s: Session) -> str | None:
     return f"⚠️ “{plain(unknown)}” is none of the {len(detector_words())} kinds of thing that YOLOX can name."
 
 
+REJECTED = {
+    Reason.NOTHING_LIKE_IT: "the detector has no box for these words",
+    Reason.NONE_MEANT: "the LLM took none of the boxes for it",
+}
+"""Why a best guess is not the answer."""
+
+
 def verdict(selection: Selection, truth: Box) -> str:
     """Right or wrong, and whose fault."""
     if selection.reason in NOT_FOUND and selection.guess is not None and is_correct(selection.candidates[selection.guess].box, truth):
-        why = "the detector has no box for these words" if selection.reason is Reason.NOTHING_LIKE_IT else "it lies below your threshold"
+        why = REJECTED.get(selection.reason, "it lies below your threshold")
         return f"**Wrong**: the best guess is the true box (white corners), but {why}."
     overlap = 0.0 if selection.box is None else iou(selection.box, truth)
     if is_correct(selection.box, truth):

@@ -203,9 +203,14 @@ def world_of_file(path: str | None) -> World:
 
 
 def example_rows() -> list[dict[str, Any]]:
-    """The bundled examples."""
+    """The bundled examples, in the order in which links number them."""
     file = EXAMPLES / "examples.json"
     return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+
+
+def shown_examples() -> list[int]:
+    """The numbers of those about worlds that the models know."""
+    return [i for i, row in enumerate(example_rows()) if models.knows(World(row.get("world", "scene")))]
 
 
 @cache

@@ -167,7 +167,7 @@ def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
     pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height="auto", format="png", elem_id="sides")
     rows = gr.Dataframe(
         headers=HEADERS,
-        label="What each method answers (probabilities are uncalibrated)",
+        label="What each method answers",
         interactive=False,
         wrap=True,
         column_widths=WIDTHS,

@@ -323,9 +323,9 @@ def new_scene(category: str, proposers: list[str]) -> Written:
     return _written(str(file), scene.expression.text, common.box_text(scene.box), proposers)
 
 
-def fill(number: int, proposers: list[str]) -> Written | Any:
-    """A bundled example by its number, to be answered."""
-    found = example(str(number))
+def fill(place: int, proposers: list[str]) -> Written | Any:
+    """A bundled example by its place among those that are shown, to be answered."""
+    found = example(str(common.shown_examples()[place]))
     return gr.skip() if found is None else _written(*found, proposers)
 
 
@@ -443,7 +443,8 @@ def build(page: gr.Blocks) -> Tab:
     remembered = gr.BrowserState(
         [list(models.fitting(World.SCENE)), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret"
     )
-    found = common.example_rows()
+    every_example = common.example_rows()
+    found = [every_example[i] for i in common.shown_examples()]
     with gr.Row(equal_height=False, elem_id="locate"):
         with gr.Column(scale=4, min_width=300):
             picture = PictureUpload(
@@ -489,7 +490,7 @@ def build(page: gr.Blocks) -> Tab:
             # On a phone these stand at the end (CSS in common), so that the answer comes right under the button
             examples = gr.Dataset(
                 components=["textbox"], samples=[[r["expression"]] for r in found], type="index", samples_per_page=12,
-                label="Examples, answered at a press: RefScenes pictures that no model has seen", elem_id="examples",
+                label="Examples, answered at a press: pictures that no model has seen", elem_id="examples",
                 sample_labels=[f"{r['category']}: {r['expression']}" for r in found],
             )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
@@ -518,7 +519,7 @@ def build(page: gr.Blocks) -> Tab:
                 )
             rows = gr.Dataframe(
                 headers=HEADERS,
-                label="Candidates (✓ the pick, ▶ the one pointed out; probabilities are uncalibrated)",
+                label="Candidates (✓ the pick, ▶ the one pointed out; the LLM's probability)",
                 interactive=False,
                 wrap=True,
                 elem_id="rows",

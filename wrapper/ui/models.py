@@ -204,6 +204,11 @@ def fitting(world: World) -> tuple[str, ...]:
     return loading.preset.usual
 
 
+def knows(world: World) -> bool:
+    """Whether the models that are loaded, or will be, know a world; full-size ones know photographs and drawings."""
+    return {"tiny": world is World.SCENE, "photo": world is World.PHOTOGRAPH}.get(asked().name, True)
+
+
 def keep(chosen: Sequence[str], world: World) -> list[str]:
     """Of the proposers that are chosen those that know a world; all that do where none of them does."""
     knowing = fitting(world)

@@ -37,7 +37,8 @@ def device() -> torch.device:
 class Plan:
     """How long a stage trains and how fast.
 
-    lr: peak learning rate, reached after `warmup` steps, then a cosine down to `floor` of it.
+    lr: peak learning rate, reached after `warmup` steps, then a cosine down to `floor` of it. stop: the step at which it ends before
+    its schedule does; 0 for none.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Plan:
     lr: float
     warmup: int = 200
     floor: float = 0.02
+    stop: int = 0
+
+    @property
+    def last(self) -> int:
+        """The step at which it ends."""
+        return self.stop or self.steps
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
@@ -109,7 +116,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         curve.rows, start, spent = state["curve"], state["step"], state["seconds"]
         print(f"{plan.name}: going on from step {start}", flush=True)
-    samples = Samples(plan.name, make, start * plan.batch, plan.steps * plan.batch)
+    samples = Samples(plan.name, make, start * plan.batch, plan.last * plan.batch)
     loader: Iterator[Any] = iter(DataLoader(samples, plan.batch, collate_fn=collate, num_workers=workers))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     began, means = time.monotonic(), dict[str, list[float]]()
@@ -122,7 +129,7 @@ def train(
         (folder / "curve.json").write_text(json.dumps(curve.rows))
 
     module.train()
-    for step in range(start, plan.steps):
+    for step in range(start, plan.last):
         for group in optimizer.param_groups:
             group["lr"] = plan.rate(step) * group["share"]
         terms = loss(next(loader), step)
@@ -137,19 +144,20 @@ def train(
             row = {"step": done, "seconds": round(spent + time.monotonic() - began)}
             curve.add(row | {name: sum(v) / len(v) for name, v in means.items()})
             means.clear()
-        if evaluate is not None and (done % eval_every == 0 or done == plan.steps):
+        if evaluate is not None and (done % eval_every == 0 or done == plan.last):
             module.eval()
             with torch.no_grad():
                 curve.add({"step": done, "samples": done * plan.batch} | evaluate())
             module.train()
-        if done % save_every == 0 or done == plan.steps:
+        if done % save_every == 0 or done == plan.last:
             save(done)
 
 
-def restore(plan: Plan, module: nn.Module) -> None:
-    """Load a plan's last checkpoint into a module."""
+def restore(plan: Plan, module: nn.Module, strict: bool = True) -> int:
+    """Load a plan's last checkpoint into a module; gives its step. strict: whether it has to hold every part."""
     state = torch.load(RUNS / plan.name / "checkpoint.pt", map_location="cpu", weights_only=True)
-    module.load_state_dict(state["module"])
+    module.load_state_dict(state["module"], strict=strict)
+    return int(state["step"])
 
 
 def focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

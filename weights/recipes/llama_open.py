@@ -14,7 +14,7 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from weights.recipes import open_world as world
-from weights.recipes.common import TINY_WEIGHTS, Plan, device, restore, train
+from weights.recipes.common import RUNS, TINY_WEIGHTS, Plan, device, restore, train
 from weights.recipes.llama import (
     CHAT,
     COMPARED,
@@ -61,7 +61,9 @@ from wrapper.scenes.dataset import scenes
 from wrapper.scenes.expressions import CATEGORIES, ask, wants_color
 from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
 
-PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02)
+PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
+DETECTED = Plan("llama-detected", steps=1200, batch=8, lr=6e-4, warmup=60, floor=0.02)
+"""Second stage: mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there."""
 QUESTIONS = 8
 NONE = "none"
 OPEN_TEMPLATE: PromptTemplate = replace(TEMPLATE, source="", line="- {label} {x1},{y1},{x2},{y2}{score} = {index}")
@@ -169,12 +171,22 @@ def sample(rng: random.Random, index: int) -> Listed:
     return opened(rng, world.example(rng, most, questions, easy), ordered)
 
 
+def detected_sample(rng: random.Random, index: int) -> Listed:
+    """As `sample`, of the second stage."""
+    if _batchwise("world", index) < 0.2:
+        return refscenes(rng, True)
+    most, questions = ((7, 10), (12, 8), (16, 6), (20, 5))[int(4 * _batchwise("long", index))]
+    example = world.example(rng, most, questions, 0.0, opened_share=0.3, clean_share=0.25)
+    return opened(rng, example, _batchwise("order", index) < 0.95)
+
+
 def opened(rng: random.Random, e: world.Example, ordered: bool = True) -> Listed:
     """An example of the open world with what the heads are to say."""
     things = list(e.listed)
     if not ordered:
         rng.shuffle(things)
-    return Listed([world.candidate(t) for t in things], [0] * len(things), e.size, [question(things, a) for a in e.questions])
+    real = [int(t.real and t.copy_of is None) for t in things]
+    return Listed([world.candidate(t) for t in things], real, e.size, [question(things, a) for a in e.questions])
 
 
 def question(things: list[world.Thing_], a: world.Asked) -> Asked:
@@ -227,7 +239,7 @@ def refscenes(rng: random.Random, ordered: bool) -> Listed:
     questions = mixed_questions(rng, EVEN, layout, first, order, QUESTIONS)
     if rng.random() < 0.9:
         questions.append(absent_from(rng, layout, len(order)))
-    return Listed(candidates, [0] * len(candidates), (layout.width, layout.height), questions)
+    return Listed(candidates, [1] * len(candidates), (layout.width, layout.height), questions)
 
 
 def absent_from(rng: random.Random, layout: Layout, count: int) -> Asked:
@@ -249,7 +261,7 @@ def absent_from(rng: random.Random, layout: Layout, count: int) -> Asked:
 
 class Collate:
     """Lists -> tensors, as `weights.recipes.llama.Collate`; own_kind and first_kind are the token of a label's last word, -100
-    where that is several; answers may be "none"."""
+    where that is several; own_real: whether a candidate is there and seen for the first time; answers may be "none"."""
 
     def __init__(self, words: PreTrainedTokenizerFast) -> None:
         self.words = words
@@ -281,7 +293,7 @@ class Collate:
 
     def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
         heads, ids, starts, row_of, answers = [], [], [], [], []
-        own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place")}
+        own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "real")}
         first: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "roles")}
         again: dict[str, list[Any]] = {k: [] for k in ("row", "at", "compared", "verdict")}
         look: list[tuple[int, int, int]] = []
@@ -298,6 +310,7 @@ class Collate:
             own["at"] += places
             own["kind"] += kinds
             own["place"] += where
+            own["real"] += row.kinds
             for a, tokens in zip(row.asked, blocks, strict=True):
                 n, target = len(ids), self.answer(a.answer)
                 once, later = self._named(tokens, len(kinds))
@@ -357,6 +370,7 @@ class Hints(nn.Module):
         self.compared = nn.Linear(WIDTH, 16)
         self.verdict = nn.Linear(WIDTH, 2)
         self.norm = nn.RMSNorm(WIDTH)
+        self.real = nn.Linear(WIDTH, 1)
 
     def loss(self, ran: Ran, batch: dict[str, Tensor], embeddings: Tensor) -> dict[str, Tensor]:
         """Every head's loss. embeddings: (V, WIDTH), of the words."""
@@ -373,6 +387,7 @@ class Hints(nn.Module):
         return {
             "own_kind": F.cross_entropy(self.kind[0](own) @ words.T, batch["own_kind"]),
             "own_place": F.l1_loss(self.place[0](own), batch["own_place"]),
+            "real": F.binary_cross_entropy_with_logits(self.real(own)[:, 0], batch["own_real"].float()),
             "kind": F.cross_entropy(self.kind[1](first) @ words.T, batch["first_kind"]),
             "place": F.l1_loss(self.place[1](first), batch["first_place"]),
             "roles": F.binary_cross_entropy_with_logits(self.roles(first), batch["first_roles"].float()),
@@ -426,11 +441,10 @@ def accuracy(model: LlamaForCausalLM, reader: Collate) -> dict[str, float]:
 def main() -> None:
     torch.manual_seed(4)
     folder = TINY_WEIGHTS / "llama"
-    words_file = folder.parents[1] / ".." / "runs" / PLAN.name
-    words_file.mkdir(parents=True, exist_ok=True)
-    if not (words_file / "tokenizer.json").exists():
-        tokenizer().save_pretrained(words_file)
-    words = PreTrainedTokenizerFast.from_pretrained(words_file)
+    vocabulary_of_run = RUNS / PLAN.name
+    if not (vocabulary_of_run / "tokenizer.json").exists():
+        tokenizer().save_pretrained(vocabulary_of_run)
+    words = PreTrainedTokenizerFast.from_pretrained(vocabulary_of_run)
     reader = Collate(words)
     model = build(words, str(folder))
     both = nn.ModuleDict({"model": model, "hints": Hints()}).to(device())
@@ -441,7 +455,7 @@ def main() -> None:
             ran = run(model, batch)
             hints = both["hints"].loss(ran, batch, model.get_input_embeddings().weight)
         answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
-        total = 2 * answers + sum(WEIGHTS[name] * term for name, term in hints.items())
+        total = 2 * answers + sum(WEIGHTS.get(name, 1.0) * term for name, term in hints.items())
         return {"loss": total, "answers": answers} | hints
 
     if "--save" not in sys.argv:
@@ -450,22 +464,14 @@ def main() -> None:
             {"params": [p for p in both.parameters() if id(p) in tables], "share": 1.5},
             {"params": [p for p in both.parameters() if id(p) not in tables], "share": 0.8},
         ]
-        train(
-            PLAN,
-            both,
-            groups,
-            sample,
-            reader,
-            loss,
-            lambda: accuracy(model, reader),
-            workers=0,
-            weight_decay=0.01,
-            eval_every=300,
-            save_every=100,
-        )
+        evaluate = partial(accuracy, model, reader)
+        begun = (RUNS / PLAN.name / "checkpoint.pt").exists() and restore(PLAN, both, strict=False)
+        if begun < PLAN.last:
+            train(PLAN, both, groups, sample, reader, loss, evaluate, weight_decay=0.01, eval_every=300, save_every=100)
+        train(DETECTED, both, groups, detected_sample, reader, loss, evaluate, weight_decay=0.01, eval_every=300, save_every=100)
     else:
-        restore(PLAN, both)
-        save(model, words)
+        restore(DETECTED if (RUNS / DETECTED.name / "checkpoint.pt").exists() else PLAN, both)
+    save(model, words)
 
 
 def save(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:

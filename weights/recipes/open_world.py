@@ -565,8 +565,11 @@ class Scene:
 
 
 def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[Thing_]:
-    """What is listed, in reading order: all of the scene where clean, else with what detectors miss, double, mistake and make up."""
-    scored = rng.random() < (0.3 if clean else 0.75)
+    """What is listed, in reading order: all of the scene where clean, else with what detectors miss, double, mistake and make up.
+
+    A true thing's score grows with its size; what is made up is mostly small, has lower scores, and is often of a kind that stands there.
+    """
+    scored = rng.random() < (0.3 if clean else 0.85)
     found = [replace_thing(t, label=called(rng, t.kind, scene.opened)) for t in scene.things]
     if clean:
         for t in found:
@@ -574,37 +577,42 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[T
     else:
         found = [t for t in found if rng.random() < min(0.97, 0.55 + 0.12 * math.log(max(1.0, t.area) / 200))] or found[:1]
         for t in found:
+            size = min(1.0, max(0.0, math.log(max(1.0, t.area) / 150) / math.log(400)))
             t.box = nudged(rng, t.box, 0.06, scene)
-            t.score = round(min(0.97, max(0.12, rng.betavariate(3.2, 1.6))), 2) if scored else None
-        again = [t for t in found if rng.random() < 0.09]
-        for t in again:
-            label = t.label if rng.random() < 0.5 else any_kind(rng, scene.opened).name
-            score = round(t.score * rng.uniform(0.3, 0.9), 2) if t.score else None
-            found.append(
-                Thing_(
-                    t.kind if label == t.label else by_name().get(label, Kind(label)),
-                    nudged(rng, t.box, 0.18, scene) if rng.random() < 0.6 else part(rng, t.box),
-                    label,
-                    score,
-                    label == t.label,
-                    t,
-                )
-            )
-        for _ in range(rng.choice((0, 0, 1, 1, 2, 3)) if scored else rng.choice((0, 0, 0, 1))):
-            kind = rng.choice(found).kind if rng.random() < 0.6 else any_kind(rng, scene.opened)
-            height, x, y = scene.size() * 0.5, rng.uniform(0, scene.width), rng.uniform(0.2, 1) * scene.height
-            box = (max(0.0, x - height / 2), max(0.0, y - height), min(scene.width, x + height / 2), y)
-            if box[2] - box[0] > 5 and box[3] - box[1] > 5:
-                fake = Thing_(
-                    kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])), called(rng, kind, scene.opened), None, not scored
-                )
-                fake.score = round(rng.uniform(0.1, 0.28), 2) if scored else None
+            t.score = round(min(0.97, 0.15 + 0.8 * rng.betavariate(1.4 + 3 * size, 1.8)), 2) if scored else None
+        for t in [t for t in found if rng.random() < 0.12]:
+            found.append(again(rng, t, scene))
+        for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 5)) if scored else rng.choice((0, 0, 0, 1))):
+            if fake := made_up(rng, found, scene, scored):
                 found.append(fake)
     if rng.random() < 0.12:
         for t in found:  # merged with what another source calls it
             if rng.random() < 0.5:
                 t.also = t.kind.word(rng)
-    return sorted(found[:most], key=lambda t: (t.middle[1], t.middle[0]))
+    kept = sorted(found, key=lambda t: -(t.score or 1.0))[:most] if scored else found[:most]
+    return sorted(kept, key=lambda t: (t.middle[1], t.middle[0]))
+
+
+def again(rng: random.Random, t: Thing_, scene: Scene) -> Thing_:
+    """A thing seen once more: with a box that is off, or of a part of it, or taken for something else."""
+    label = t.label if rng.random() < 0.55 else rng.choice((rng.choice(scene.things).kind, any_kind(rng, scene.opened))).name
+    box = nudged(rng, t.box, 0.18, scene) if rng.random() < 0.55 else part(rng, t.box)
+    score = round(max(0.15, t.score * rng.uniform(0.25, 0.9)), 2) if t.score else None
+    kind = t.kind if label == t.label else by_name().get(label, Kind(label))
+    return Thing_(kind, box, label, score, label == t.label, t)
+
+
+def made_up(rng: random.Random, found: list[Thing_], scene: Scene, scored: bool) -> Thing_ | None:
+    """A thing that is not there."""
+    kind = rng.choice(found).kind if rng.random() < 0.65 else any_kind(rng, scene.opened)
+    height, x, y = scene.size() * rng.uniform(0.15, 0.6), rng.uniform(0, scene.width), rng.uniform(0.2, 1) * scene.height
+    width = height * WIDE.get(kind.name, 1.0)
+    box = (max(0.0, x - width / 2), max(0.0, y - height), min(scene.width, x + width / 2), min(scene.height, y))
+    if box[2] - box[0] < 5 or box[3] - box[1] < 5:
+        return None
+    score = round(0.15 + 0.4 * rng.betavariate(1.1, 3.5), 2) if scored else None
+    rounded = (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
+    return Thing_(kind, rounded, called(rng, kind, scene.opened), score, not scored)
 
 
 def part(rng: random.Random, box: Box) -> Box:
@@ -1177,10 +1185,16 @@ def candidate(t: Thing_) -> Candidate:
     return Candidate(box, t.label, t.score, "first", others=others_)
 
 
-def example(rng: random.Random, most: int = 20, questions: int = 8, easy: float = 0.0) -> Example:
-    """A list of at most `most` candidates with up to so many questions. easy: share of questions that only name a thing."""
+def example(
+    rng: random.Random, most: int = 20, questions: int = 8, easy: float = 0.0, opened_share: float = 0.5, clean_share: float = 0.4
+) -> Example:
+    """A list of at most `most` candidates with up to so many questions.
+
+    easy: share of questions that only name a thing; opened_share: of lists with labels of an open world, the others having COCO's;
+    clean_share: of lists without a detector's mistakes.
+    """
     while True:
-        opened, clean = rng.random() < 0.5, rng.random() < 0.4
+        opened, clean = rng.random() < opened_share, rng.random() < clean_share
         scene = Scene(rng, opened, most)
         if not scene.things:
             continue

@@ -76,3 +76,19 @@ def test_templates_that_cannot_be_trusted_are_refused(tmp_path: Path, data: str)
 def test_template_files_hold_plain_json(tmp_path: Path) -> None:
     PromptTemplate().save(tmp_path)
     assert json.loads((tmp_path / "prompt.json").read_text())["decimals"] == 1
+
+
+def test_a_score_stands_where_the_line_says_so() -> None:
+    template = PromptTemplate(line="{label}{score} at {x1}", score=" ({score})", prompt="{candidates}\n{expression}")
+    cups = [Candidate((1.0, 2.0, 3.0, 4.0), "cup", score, "gdrec") for score in (0.5, None)]
+    assert render(cups, "x", template, (10, 10)).split("\n")[:2] == ["cup (0.50) at 1.0", "cup at 1.0"]
+
+
+@pytest.mark.parametrize("text", ['{"temperature": -1}', '{"temperature": 1000}', '{"temperature": "hot"}', '{"none": 1}'])
+def test_a_temperature_and_an_answer_for_none_are_checked(tmp_path: Path, text: str) -> None:
+    (tmp_path / "prompt.json").write_text(text)
+    with pytest.raises(ModelError):
+        PromptTemplate.load(tmp_path)
+    (tmp_path / "prompt.json").write_text('{"temperature": 2, "none": "none"}')
+    loaded = PromptTemplate.load(tmp_path)
+    assert loaded is not None and (loaded.temperature, loaded.none) == (2.0, "none")

@@ -82,3 +82,10 @@ def test_rows_of_two_proposers_list_both() -> None:
     [row, _] = make_rows([both], ("florence2", "gdrec"), read, len, limit=9999).rows
     assert listed(row) == ["cup0", "cup200"]
     assert row.completion == "1"
+
+
+def test_an_llm_with_an_answer_for_none_learns_it_from_lists_without_a_right_candidate() -> None:
+    examples = (proposed(cup(0), cup(400)), proposed(cup(0), cup(205)), proposed(cup(0)))
+    found = make_rows(examples, ("gdrec",), read, lambda p: len(p.split()), none="none")
+    assert {row.completion for row in found.rows if row.id == "a"} >= {"none"} and found.dropped == {FEW: 1}
+    assert sum(row.completion == "none" for row in found.rows) == 2, "in both orders of the first list"

@@ -1,0 +1,68 @@
+"""An LLM that has learnt "none": how probable it is that nothing on the list is meant, and what follows from it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from wrapper.candidates import Candidate, Reason
+from wrapper.pipeline import LIKELY, Wrapper, seen
+from wrapper.presets import PRESETS
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
+
+SIZE = (640, 480)
+LIST = (
+    Candidate((300.0, 100.0, 420.0, 400.0), "person", 0.9, "yolox"),
+    Candidate((60.0, 200.0, 120.0, 260.0), "cup", 0.8, "yolox", 1),
+    Candidate((20.0, 250.0, 280.0, 460.0), "dining table", 0.7, "yolox", 2),
+)
+
+
+@pytest.fixture(scope="module")
+def llm() -> Llm:
+    return Llm.load(PRESETS["photo"].llama, torch.device("cpu"), torch.float32)
+
+
+def test_what_is_there_is_picked_and_what_is_not_is_none(llm: Llm) -> None:
+    there = llm.select([Question(LIST, words, SIZE) for words in ("the cup", "man", "the mug on the table", "table")])
+    assert [s.chosen and s.chosen.label for s in there] == ["cup", "person", "cup", "dining table"]
+    gone = llm.select([Question(LIST, words, SIZE) for words in ("the giraffe", "a red bus", "zebra next to the man")])
+    for s in [*there, *gone]:
+        assert s.absent is not None and sum(s.probabilities) + s.absent == pytest.approx(1, abs=1e-5)
+    assert all((s.absent or 0) < LIKELY for s in there) and all((s.absent or 0) > LIKELY for s in gone)
+
+
+def test_one_candidate_is_asked_about_too(llm: Llm) -> None:
+    cat, rocket, nothing = llm.select(
+        [Question(LIST[1:2], "the cup", SIZE), Question(LIST[1:2], "the elephant", SIZE), Question((), "cup", SIZE)]
+    )
+    assert (cat.reason, rocket.reason, nothing.reason) == (Reason.ONLY_CANDIDATE, Reason.ONLY_CANDIDATE, Reason.NO_CANDIDATES)
+    assert (cat.absent or 0) < LIKELY < (rocket.absent or 0) and cat.prompt is not None and nothing.absent is None
+    assert seen(cat, {}).index == 0 and seen(rocket, {}).reason is Reason.NONE_MEANT and seen(rocket, {}).guess == 0
+
+
+def test_an_llm_without_such_an_answer_says_nothing_of_it(wrapper: Wrapper) -> None:
+    [s] = wrapper.llm.select([Question(LIST, "the giraffe", SIZE)])
+    assert s.absent is None and not s.calibrated and seen(s, {}).reason is Reason.CHOSEN
+    [only] = wrapper.llm.select([Question(LIST[:1], "the giraffe", SIZE)])
+    assert only.prompt is None and only.reason is Reason.ONLY_CANDIDATE
+
+
+def test_a_temperature_changes_probabilities_and_no_pick(llm: Llm) -> None:
+    asked = [Question(LIST, words, SIZE) for words in ("the cup", "the giraffe", "thing on the right")]
+    template, found = llm.template, {}
+    try:
+        for temperature in (0.0, 1.0, 3.0):
+            llm.template = replace(template, temperature=temperature)
+            found[temperature] = llm.select(asked)
+    finally:
+        llm.template = template
+    assert [s.calibrated for s in found[0.0]] == [False] * 3 and [s.calibrated for s in found[3.0]] == [True] * 3
+    for raw, one, three in zip(found[0.0], found[1.0], found[3.0], strict=True):
+        assert raw.probabilities == one.probabilities and raw.guess == three.guess
+        assert max(three.probabilities) < max(one.probabilities) or (three.absent or 0) < (one.absent or 0)
+
+
+def test_the_bundled_llm_for_photographs_is_calibrated(llm: Llm) -> None:
+    assert llm.template.none == "none" and llm.template.temperature > 0

@@ -106,7 +106,9 @@ def main() -> None:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
     try:
-        page = build(options.preset, parse_adapters(options.adapter), detectors=parse_detectors(options.detector))
+        page = build(
+            options.preset, parse_adapters(options.adapter), detectors=parse_detectors(options.detector, PRESETS["photo"].detectors)
+        )
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:

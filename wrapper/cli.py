@@ -49,9 +49,10 @@ def override(
     """
     given: dict[str, Any] = {name: value for name, value in models.items() if value is not None}
     own = {} if "llama" in given else dict(preset.adapters)
+    more = parse_detectors(detectors, preset.detectors)
     return replace(
         preset, **given, adapters={**own, **parse_adapters(adapters)}, merging=merging or preset.merging,
-        detectors={**preset.detectors, **parse_detectors(detectors)},
+        detectors={**preset.detectors, **more},
     )  # fmt: skip
 
 

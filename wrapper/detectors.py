@@ -10,7 +10,9 @@ Each works wherever a proposer's name is taken: `--detector dogs=onnx:dogs/detec
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,12 +32,12 @@ PUBLISHED = ("florence2", "gdrec", "gd")
 """Names of the paper's proposers."""
 
 
-def parse_detectors(given: Sequence[str]) -> dict[str, str]:
+def parse_detectors(given: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
     """NAME=SPEC texts -> spec by name; ModelError where one is written otherwise or takes a name that is taken."""
     found: dict[str, str] = {}
     for text in given:
         name, _, spec = text.partition("=")
-        if not name.isidentifier() or name in (*PUBLISHED, BY_HAND, "ensemble") or name in found:
+        if not name.isidentifier() or name in (*PUBLISHED, BY_HAND, "ensemble", *taken) or name in found:
             raise ModelError(
                 f"{text!r} names no detector. Write NAME=SPEC with a name that is not taken, such as mine=onnx:mine/detector.json."
             )
@@ -49,15 +51,26 @@ def parse_detectors(given: Sequence[str]) -> dict[str, str]:
 
 
 def files_of(spec: str) -> list[Path]:
-    """The files that a spec names and that are there: an ONNX detector's settings and its model, a file of boxes, settings."""
+    """The files that a spec names and that are there: an ONNX detector's settings and its model with weights that lie beside it, a
+    function's module, files of boxes."""
     scheme, _, place = spec.partition(":")
-    files = [Path(part) for part in place.split(",")]
+    if scheme == "python":
+        return [Path(found.origin)] if (found := _module(place.partition(":")[0])) and found.origin else []
+    files = [Path(part) for part in place.split(",")] if scheme == "file" else [Path(place)]
     if scheme == "onnx" and files[0].is_file():
         try:
-            files.append(files[0].parent / str(json.loads(files[0].read_text(encoding="utf-8"))["model"]))
+            model = str(json.loads(files[0].read_text(encoding="utf-8"))["model"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{files[0]} does not say which ONNX file it is about ({error}).") from error
+        files += sorted(f for f in files[0].parent.iterdir() if f.name.startswith(model))
     return [file for file in files if file.is_file()]
+
+
+def _module(name: str) -> ModuleSpec | None:
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError):
+        return None
 
 
 def load_detector(name: str, spec: str, device: "torch.device", same_box: float = 1.0) -> "Proposer":

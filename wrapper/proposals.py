@@ -22,6 +22,7 @@ from wrapper.errors import DataError
 from wrapper.expressions import normalise
 from wrapper.merging import Merging, merge
 from wrapper.presets import Preset
+from wrapper.proposers import api
 from wrapper.proposers.base import Proposer
 from wrapper.selectors.base import Question
 
@@ -121,7 +122,10 @@ def identity(spec: str) -> str:
     it names."""
     scheme, _, place = spec.partition(":")
     if scheme == "transformers":
-        return f"transformers:{revision(place)}"
+        config = Path(place) / "config.json"  # the names of the classes
+        return f"transformers:{revision(place)}" + (f"+{fingerprint(config)}" if config.is_file() else "")
+    if scheme == "api":
+        return f"api:{json.dumps(api.as_record(api.ApiSettings.load(place)))}"
     files = detectors.files_of(spec)
     return f"{scheme}:{files[0].name}@{fingerprint(*files)}" if files else spec
 

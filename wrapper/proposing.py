@@ -79,6 +79,10 @@ def finish(data: Dataset, settings: Settings, out: Path) -> None:
     missing = [e.id for e in data.examples if e.id not in rows]
     if missing:
         raise DataError(f"{len(missing)} rows are missing, {missing[0]} first. Run the same command again.")
+    if rows and all("failed" in row for row in rows.values()):
+        for part in parts(out):
+            part.unlink()
+        raise DataError(f"No example could be used. The first one: {next(iter(rows.values()))['failed']}")
     ms = [rows[e.id].pop("ms") for e in data.examples]
     means = {name: round(sum(m[name] for m in ms) / len(ms), 2) for name in settings.proposers}
     lines = [header, *(json.dumps(rows[e.id]) for e in data.examples), json.dumps({"rows": len(ms), "ms": means})]

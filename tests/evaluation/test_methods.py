@@ -1,10 +1,13 @@
 """Methods as text."""
 
+from dataclasses import replace
+
 import pytest
 
 from wrapper.candidates import Candidate, Reason
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method, Oracle, usual
+from wrapper.presets import PRESETS
 from wrapper.selectors.base import Question
 
 
@@ -31,9 +34,9 @@ def test_other_texts_are_refused_with_what_is_allowed(text: str) -> None:
 
 
 def test_the_usual_methods_are_those_of_the_tables() -> None:
-    without = [str(m) for m in usual([])]
+    without = [str(m) for m in usual(replace(PRESETS["tiny"], adapters={}))]
     assert "gdrec+llm" in without and not any(":" in m for m in without)
-    everything = [str(m) for m in usual(["ensemble", "florence2", "gdrec"])]
+    everything = [str(m) for m in usual(PRESETS["tiny"])]
     assert {"gd+llm:gdrec", "gdrec+llm:florence2", "florence2+llm:gdrec", "florence2,gdrec+llm:ensemble", "florence2,gdrec+oracle"} <= set(
         everything
     )

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from wrapper.detectors import load_detector
-from wrapper.errors import ModelError
+from wrapper.errors import DataError, ModelError
+from wrapper.proposals import identity
 from wrapper.proposers.api import TOKEN, ApiDetector, ApiSettings
 
 PICTURE = Image.effect_noise((200, 100), 60).convert("RGB")
@@ -218,8 +219,10 @@ def test_the_budget_stops_before_it_is_passed(service: Service, tmp_path: Path) 
 )
 def test_objects_of_another_form_are_said(service: Service, tmp_path: Path, objects: Any) -> None:
     service.objects = objects
-    with pytest.raises(ModelError, match="not written as expected"):
+    with pytest.raises(DataError, match="not written as expected"):
         ask(service, tmp_path)
+    service.objects = list(OBJECTS)
+    assert ask(service, tmp_path) == FOUND and len(service.tasks) == 1, "nothing unreadable was kept"
 
 
 def test_it_is_loaded_by_name_or_settings_and_wants_a_token(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,3 +244,84 @@ def test_it_is_loaded_by_name_or_settings_and_wants_a_token(service: Service, tm
         file.write_text(wrong)
         with pytest.raises(ModelError, match="cannot be used"):
             ApiSettings.load(str(file))
+
+
+@pytest.mark.parametrize("status", ["failed", "error", "Canceled"])
+def test_a_task_that_failed_costs_its_row_and_is_asked_anew(service: Service, tmp_path: Path, status: str) -> None:
+    service.script = [{"code": 0, "data": {"task_uuid": "gone"}}, {"code": 0, "data": {"status": status, "error": "bad picture"}}]
+    with pytest.raises(DataError, match="could not do a task"):
+        ask(service, tmp_path)
+    assert ask(service, tmp_path) == FOUND
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [{"code": 0, "data": {}}, {"code": 0, "data": {"task_uuid": None}}, {"code": 0, "data": {"task_uuid": "../../admin?x="}}],
+)
+def test_a_task_without_a_number_is_said(service: Service, tmp_path: Path, reply: Any) -> None:
+    service.script = [reply]
+    with pytest.raises(ModelError, match="without saying its number"):
+        ask(service, tmp_path)
+    assert ask(service, tmp_path) == FOUND and not any("admin" in path for _, path in service.requests)
+
+
+@pytest.mark.parametrize("result", ["text", None, {"objects": None}, []])
+def test_a_task_that_ends_without_objects_costs_its_row(service: Service, tmp_path: Path, result: Any) -> None:
+    service.script = [{"code": 0, "data": {"task_uuid": "t"}}, {"code": 0, "data": {"status": "success", "result": result}}]
+    with pytest.raises(DataError, match="without objects"):
+        ask(service, tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[]", b'{"key": 7}', b"[" * 10**5])
+def test_a_damaged_record_is_asked_anew_and_nothing_else_is_written(service: Service, tmp_path: Path, damage: bytes) -> None:
+    ask(service, tmp_path)
+    [record] = (tmp_path / "cache").glob("*.json")
+    record.write_bytes(damage)
+    assert ask(service, tmp_path) == FOUND and len(service.tasks) == 2
+    record.write_text(json.dumps({"key": "k", "file": str(tmp_path / "escaped.json")}))
+    assert ask(service, tmp_path) == FOUND and not (tmp_path / "escaped.json").exists()
+
+
+def test_processes_that_share_the_answers_pay_once_and_keep_the_budget(service: Service, tmp_path: Path) -> None:
+    def many() -> None:
+        for n in range(3):
+            try:
+                ask(service, tmp_path, words=f"the cup number {n}", budget=2)
+            except ModelError:
+                refused.append(n)
+
+    refused: list[int] = []
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(service.tasks) == 2 and len(refused) == 4
+
+
+def test_a_raised_budget_goes_on_with_the_same_candidates(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "api.json"
+    same = set()
+    for budget in (1, 300):
+        file.write_text(json.dumps({"model": "m", "endpoint": service.address, "budget": budget, "patience": float(budget)}))
+        same.add(identity(f"api:{file}"))
+    assert len(same) == 1
+    file.write_text(json.dumps({"model": "m", "threshold": 0.5}))
+    assert identity(f"api:{file}") not in same
+
+
+@pytest.mark.parametrize("token", ["sec\nret", "sec ret", "sécret", " "])
+def test_a_token_that_cannot_be_sent_is_never_printed(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, token)
+    with pytest.raises(ModelError, match="on one line") as caught:
+        ApiDetector.load("m")
+    assert "ret" not in str(caught.value).replace("Set", "")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"budget": True}, {"long_side": 0}, {"threshold": 9.0}, {"model": " "}, {"endpoint": "host"}, {"pause": 0}]
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    (tmp_path / "api.json").write_text(json.dumps({"model": "m"} | wrong))
+    with pytest.raises(ModelError, match="cannot be used"):
+        ApiSettings.load(str(tmp_path / "api.json"))

@@ -15,6 +15,7 @@ from PIL import Image
 from wrapper.detectors import load_detector, parse_detectors
 from wrapper.errors import DataError, ModelError
 from wrapper.images import load_image
+from wrapper.proposals import identity
 from wrapper.proposers.file import BoxesFile
 
 CPU = torch.device("cpu")
@@ -25,7 +26,16 @@ def one(image):
 def two(image, expression):
     return sv.Detections(xyxy=np.array([[0, 0, 9, 9]]), confidence=np.array([0.5]), data={"class_name": np.array([expression])})
 def three(a, b, c): ...
+def named(image, *, key): ...
 def wrong(image): return [1, 2]
+def settings(image, model="yolo", *more, **rest):
+    assert model == "yolo"
+    return one(image)
+def lacking(image): import no_such_package
+def failing(image): raise KeyError("weights")
+class Instance:
+    def __call__(self, image): return one(image)
+instance = Instance()
 """
 
 
@@ -52,7 +62,12 @@ def test_a_function_of_one_or_two_arguments_is_a_detector(module: str) -> None:
 
 @pytest.mark.parametrize(
     ("place", "message"),
-    [("nowhere:f", "There is no function"), ("my_detector:four", "There is no function"), ("my_detector:three", "takes 3 arguments")],
+    [
+        ("nowhere:f", "There is no function"),
+        ("my_detector:four", "There is no function"),
+        ("my_detector:three", "needs 3 arguments"),
+        ("my_detector:named", "needs 2 arguments"),
+    ],
 )
 def test_functions_that_are_none_are_named(module: str, place: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
@@ -90,9 +105,10 @@ def written(folder: Path, form: str) -> str:
 @pytest.mark.parametrize("form", ["jsonl", "shares", "sink.json", "sink.csv", "coco", "results"])
 def test_every_form_gives_the_box_of_the_picture(tmp_path: Path, form: str) -> None:
     proposer = load_detector("closed", f"file:{written(tmp_path, form)}", CPU)
-    [listed], [other] = proposer.propose([picture(tmp_path)], ["x"]), proposer.propose([picture(tmp_path, "b.jpg")], ["x"])
+    [listed] = proposer.propose([picture(tmp_path)], ["x"])
     assert [(c.label, c.box, c.score) for c in listed] == [("cup", (10, 20, 50, 60), pytest.approx(0.5))]
-    assert other == []
+    with pytest.raises(DataError, match=r"says nothing about b\.jpg"):
+        proposer.propose([picture(tmp_path, "b.jpg")], ["x"])
 
 
 def test_boxes_may_belong_to_an_expression(tmp_path: Path) -> None:
@@ -150,7 +166,7 @@ def test_a_picture_without_a_file_and_one_of_two_of_a_name_are_named(tmp_path: P
     proposer = load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU)
     with pytest.raises(DataError, match="this picture has none"):
         proposer.propose([Image.new("RGB", (40, 40))], ["x"])
-    with pytest.raises(DataError, match=r"several pictures named a\.jpg"):
+    with pytest.raises(DataError, match="does not tell which picture"):
         proposer.propose([picture(tmp_path, "three/a.jpg")], ["x"])
 
 
@@ -170,4 +186,49 @@ def test_sinks_of_supervision_are_read_as_they_are_written(tmp_path: Path) -> No
                 [1, 2, 30, 40, 0, "", "", "cup", "a.jpg"],
             ]
         )
-    assert BoxesFile.load(str(tmp_path / "d.csv")).found["a.jpg"][0].score is None
+    assert BoxesFile.load(str(tmp_path / "d.csv")).found["a.jpg",][0].score is None
+
+
+@pytest.mark.parametrize("name", ["settings", "instance"])
+def test_parameters_with_defaults_are_left_alone(module: str, name: str) -> None:
+    assert load_detector("mine", f"python:{module}:{name}", CPU).propose([Image.new("RGB", (60, 40))], ["x"])[0][0].label == "dog"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"), [("lacking", ModelError, "lacks a package"), ("failing", DataError, "KeyError: 'weights'")]
+)
+def test_a_function_that_fails_says_why(module: str, name: str, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        load_detector("mine", f"python:{module}:{name}", CPU).propose([Image.new("RGB", (60, 40))], ["x"])
+
+
+def test_a_changed_function_is_another_detector(module: str, tmp_path: Path) -> None:
+    before = identity(f"python:{module}:one")
+    (tmp_path / "my_detector.py").write_text(SOURCE + "# changed\n")
+    assert identity(f"python:{module}:one") != before and identity("python:nowhere.at.all:f") == "python:nowhere.at.all:f"
+
+
+@pytest.mark.parametrize("name", ["C:\\pics\\Café.JPG", "pics/Cafe\u0301.jpg", "./café.jpg"])
+def test_a_picture_is_known_whatever_the_slashes_capitals_and_accents(tmp_path: Path, name: str) -> None:
+    (tmp_path / "b.jsonl").write_text(json.dumps({"image": name, "boxes": [[0, 0, 9, 9]], "labels": ["x"]}))
+    assert len(load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU).propose([picture(tmp_path, "café.jpg")], ["x"])[0]) == 1
+
+
+def test_folders_tell_pictures_of_one_name_apart(tmp_path: Path) -> None:
+    rows = [{"image": f"{d}/a.jpg", "boxes": [[0, 0, 9, 9]], "labels": [d]} for d in ("train", "val")]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    proposer = load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU)
+    assert [proposer.propose([picture(tmp_path, f"{d}/a.jpg")], ["x"])[0][0].label for d in ("train", "val")] == ["train", "val"]
+
+
+def test_a_row_without_boxes_is_a_picture_without_boxes(tmp_path: Path) -> None:
+    rows = [{"image": "a.jpg", "boxes": [], "labels": []}, {"image": "b.jpg", "boxes": [[0, 0, 9, 9]], "labels": ["x"]}]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU).propose([picture(tmp_path)], ["x"]) == [[]]
+
+
+def test_one_share_beyond_the_edge_leaves_the_others_shares(tmp_path: Path) -> None:
+    rows = [{"image": f"{i}.jpg", "boxes": [[0.1, 0.25, 0.5, 0.75 if i else 1.013]], "labels": ["x"]} for i in range(20)]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    [listed] = load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU).propose([picture(tmp_path, "7.jpg")], ["x"])
+    assert listed[0].box == (10, 20, 50, 60)

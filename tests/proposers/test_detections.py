@@ -43,11 +43,24 @@ def test_a_picture_is_looked_at_once_unless_words_are_read() -> None:
 
 
 def test_scores_that_are_missing_stay_missing_and_odd_ones_are_cut() -> None:
-    odd = detections([[0, 0, 9, 9], [20, 20, 30, 30], [40, 40, 50, 50]], ["a", "b", "c"], [1.2, np.nan, -0.1])
+    odd = detections([[0, 0, 9, 9], [20, 20, 30, 30], [40, 40, 50, 50]], ["a", "b", "c"], [1.0005, np.nan, -0.0005])
     [listed] = DetectorProposer("mine", Told(odd)).propose([PICTURE], ["x"])
     assert {c.label: c.score for c in listed} == {"a": 1.0, "b": None, "c": 0.0}
     [listed] = DetectorProposer("mine", Told(detections([[0, 0, 9, 9]], ["a"]))).propose([PICTURE], ["x"])
     assert listed[0].score is None
+
+
+@pytest.mark.parametrize("score", [7.5, 87.0, -3.0])
+def test_scores_that_are_no_shares_are_refused(score: float) -> None:
+    with pytest.raises(ModelError, match="between 0 and 1"):
+        DetectorProposer("mine", Told(detections([[0, 0, 9, 9]], ["a"], [score]))).propose([PICTURE], ["x"])
+
+
+@pytest.mark.parametrize("words", ["the cat, on the left", "one of the cats", "girl's cat;", "the wine glasses"])
+def test_a_kind_is_known_beside_signs_and_in_the_plural(words: str) -> None:
+    found = detections([[0, 0, 9, 9], [10, 10, 30, 30], [40, 40, 60, 60]], ["dog", "cat", "wine glass"], [0.8, 0.4, 0.3])
+    [listed] = DetectorProposer("mine", Told(found)).propose([PICTURE], [words])
+    assert listed[0].label == ("wine glass" if "wine" in words else "cat")
 
 
 def test_boxes_are_cut_to_the_picture_and_nonsense_is_dropped() -> None:

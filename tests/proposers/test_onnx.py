@@ -23,14 +23,16 @@ TRUE = np.array([16.0, 32.0, 80.0, 96.0])
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 
 
-def constant(folder: Path, outputs: dict[str, NDArray[Any]], **settings: Any) -> OnnxDetector:
-    """A model that gives these arrays whatever it sees, with its detector.json."""
+def constant(
+    folder: Path, outputs: dict[str, NDArray[Any]], feed: "list[tuple[str, int, list[Any]]] | None" = None, **settings: Any
+) -> OnnxDetector:
+    """A model that gives these arrays whatever it sees, with its detector.json. feed: its inputs, by name, type and shape."""
     tensors = [numpy_helper.from_array(v.astype(np.float32), f"{k}_value") for k, v in outputs.items()]
     nodes = [helper.make_node("Constant", [], [k], value=t) for k, t in zip(outputs, tensors, strict=True)]
     graph = helper.make_graph(
         nodes,
         "constant",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])],
+        [helper.make_tensor_value_info(*one) for one in feed or [("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])]],
         [helper.make_tensor_value_info(k, TensorProto.FLOAT, list(v.shape)) for k, v in outputs.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), folder / "model.onnx")
@@ -161,3 +163,49 @@ def test_the_bundled_detector_finds_what_stands_in_photographs() -> None:
             )  # type: ignore[arg-type]
             found += any(same)
     assert found / total > 0.55, "recall of the 93 true boxes with the right kind; 0.60 when this was written"
+
+
+IMAGES = ("images", TensorProto.FLOAT, [1, 3, SIZE[1], SIZE[0]])
+ORIGINAL = ("orig_target_sizes", TensorProto.INT64, [1, 2])
+ENDED = {"labels": np.array([[1, 7, -1]]), "boxes": np.array([[TRUE, TRUE + 1, TRUE + 2]]), "scores": np.array([[0.7, 0.9, 0.9]])}
+
+
+def test_exports_that_want_the_pictures_size_are_given_it(tmp_path: Path) -> None:
+    detector = constant(tmp_path, ENDED, [IMAGES, ORIGINAL], layout="detr-end", fit="stretch")
+    [found] = detector.detect([Image.new("RGB", (256, 128))], [""])
+    assert list(found.data["class_name"]) == ["wine glass"], "a class that has no name is no box"
+    assert found.xyxy[0] == pytest.approx([TRUE[0] * 2, TRUE[1], TRUE[2] * 2, TRUE[3]], abs=0.5)
+
+
+def test_dynamic_shapes_and_half_floats_are_fed(tmp_path: Path) -> None:
+    detector = constant(tmp_path, LAYOUTS["yolov8"], [("images", TensorProto.FLOAT16, ["n", 3, "h", "w"])], layout="yolov8")
+    assert len(detector.detect([Image.new("RGB", SIZE)], [""])[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("feed", "message"),
+    [
+        ([("images", TensorProto.FLOAT, [1, 3, 64, 64])], "Mend size"),
+        ([("images", TensorProto.FLOAT, [4, 3, *SIZE])], "Mend size"),
+        ([("images", TensorProto.FLOAT, [1, *SIZE, 3])], "Mend size"),
+        ([("images", TensorProto.UINT8, [1, 3, *SIZE])], "Mend size"),
+        ([IMAGES, ORIGINAL], "2 inputs"),
+    ],
+)
+def test_models_that_are_fed_otherwise_are_named_when_they_are_loaded(
+    tmp_path: Path, feed: list[tuple[str, int, list[Any]]], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        constant(tmp_path, LAYOUTS["yolov8"], feed, layout="yolov8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"labels": "ab"}, {"mean": [1, 2]}, {"std": [1, 0, 1]}, {"scale": "x"}, {"fit": 1}, {"tiles": 2.0}, {"model": 7}, {"fill": 300}],
+)
+def test_settings_of_the_wrong_kind_are_refused_when_they_are_read(tmp_path: Path, change: dict[str, Any]) -> None:
+    constant(tmp_path, LAYOUTS["yolov5"], layout="yolov5")
+    file = tmp_path / "detector.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ModelError, match="cannot be used"):
+        OnnxDetector.load(str(file))

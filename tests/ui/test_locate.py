@@ -16,6 +16,7 @@ from wrapper.draw import COLORS
 from wrapper.errors import DataError
 from wrapper.pipeline import Wrapper
 from wrapper.ui import answer, common, locate, models
+from wrapper.worlds import World
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "trace.schema.json").read_text()))
@@ -216,9 +217,9 @@ def test_the_shuffle_check_counts_orders(session: answer.Session) -> None:
 
 
 def test_a_photo_is_warned_about_and_a_scene_is_not(session: answer.Session, tmp_path: Path) -> None:
-    assert "If this is a photograph" not in answer.remarks(session)
-    photo = replace(session, path=str(tmp_path / "holiday.jpg"))
-    assert "If this is a photograph" in answer.remarks(photo) and "If this is a photograph" in answer.in_words(photo)
+    assert "looks like a photograph" not in answer.remarks(session)
+    photo = replace(session, world=World.PHOTOGRAPH)
+    assert "looks like a photograph" in answer.remarks(photo) and "looks like a photograph" in answer.in_words(photo)
 
 
 def test_a_new_scene_comes_with_its_expression_and_true_box() -> None:

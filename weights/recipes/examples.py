@@ -20,7 +20,7 @@ SEED = 2026
 PHOTOGRAPHS = (
     ("coffee.jpg", "the cup", [172, 17, 408, 308]),
     ("astronaut.jpg", "woman in the orange suit", [22, 13, 362, 511]),
-    ("chelsea.jpg", "the dog", None),
+    ("chelsea.jpg", "the umbrella", None),
 )
 
 

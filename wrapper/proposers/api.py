@@ -15,6 +15,8 @@ import io
 import json
 import os
 import random
+import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,15 +25,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
-from wrapper.errors import ModelError
+from wrapper.errors import DataError, ModelError
 from wrapper.proposers.detections import Detections, detections
 from wrapper.proposers.transformers_detector import queries
 
 TOKEN = "DETECTOR_API_TOKEN"
 DONE, RETRY = 0, 202001
 """Codes in the service's replies: it worked; ask again later."""
+FAILED = ("failed", "error", "canceled", "cancelled")
+"""What a task's status says where it will not be done."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,21 @@ class ApiSettings:
             kinds = {f.name: str if f.type is str else (int, float) for f in fields(cls)}
             if not isinstance(data, dict) or any(not isinstance(v, kinds.get(k, ())) for k, v in data.items()):
                 raise TypeError(f"it may hold only {', '.join(kinds)}, of the right kind")
-            return cls(**data)
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+            settings = cls(**data)
+            settings.check()
+            return settings
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, ValueError) as error:
             raise ModelError(f"{place} cannot be used ({error}).") from error
+
+    def check(self) -> None:
+        """ValueError where a value cannot be."""
+        if not self.model.strip() or not self.endpoint.startswith(("https://", "http://")):
+            raise ValueError("model is a name, endpoint an address that begins with https://")
+        shares = 0 < self.threshold < 1 and 0 < self.iou <= 1
+        if not shares or type(self.budget) is not int or type(self.long_side) is not int or self.long_side < 64 or self.budget < 0:
+            raise ValueError("threshold and iou lie between 0 and 1, long_side is 64 pixels or more, budget a number of calls")
+        if min(self.timeout, self.patience, self.pause) <= 0:
+            raise ValueError("timeout, patience and pause are seconds above 0")
 
 
 @dataclass(frozen=True)
@@ -84,79 +102,66 @@ class ApiDetector:
         """ModelError where there is no token; it is read from the environment and never written anywhere."""
         settings = ApiSettings.load(place)
         token = os.environ.get(TOKEN, "").strip()
-        if not token:
-            raise ModelError(f"The service wants a token. Set {TOKEN} to yours.")
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise ModelError(f"The service wants a token, on one line and without blanks. Set {TOKEN} to yours.")
         client = httpx.Client(base_url=settings.endpoint, headers={"Token": token}, timeout=settings.timeout)
         return cls(settings, client)
 
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
-        """What the service finds for the noun groups of each expression."""
+        """What the service finds for the noun groups of each expression. DataError where it fails for one of them, ModelError where it
+        cannot be asked at all."""
         return [self._detect(image, queries(expression)) for image, expression in zip(images, expressions, strict=True)]
 
     def _detect(self, image: Image.Image, asked: list[str]) -> Detections:
         text = ".".join(q.replace(".", " ") for q in asked)
         ratio = min(1.0, self.settings.long_side / max(image.size))
         sent = image if ratio == 1.0 else image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))))
-        kept = self._kept(sent, text)
-        objects = kept["objects"] if "objects" in kept else self._ask(sent, text, kept)
-        back = (image.width / sent.width, image.height / sent.height)
-        try:
-            boxes = [(o["bbox"][0] * back[0], o["bbox"][1] * back[1], o["bbox"][2] * back[0], o["bbox"][3] * back[1]) for o in objects]
-            return detections(boxes, [str(o["category"]) for o in objects], [float(o["score"]) for o in objects])
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ModelError(f"The service's objects are not written as expected ({error}): {str(objects)[:200]}") from error
+        file = self._file(sent, text)
+        objects = _read_record(file).get("objects")
+        found = self._ask(sent, text, file) if objects is None else _as_detections(objects)
+        found.xyxy = found.xyxy * np.array([image.width / sent.width, image.height / sent.height] * 2, np.float32)
+        return found
 
     # ---- what was asked before
 
     def _file(self, image: Image.Image, text: str) -> Path:
-        s = self.settings
-        told = json.dumps([s.model, s.threshold, s.iou, text, image.size], ensure_ascii=False)
+        """Where what is known of a question is kept: its key, the task it became, its objects."""
+        told = json.dumps([as_record(self.settings), text, image.size], ensure_ascii=False)
         digest = hashlib.sha256(told.encode() + image.tobytes()).hexdigest()
-        return Path(s.cache) / f"{digest}.json"
+        return Path(self.settings.cache) / f"{digest}.json"
 
-    def _kept(self, image: Image.Image, text: str) -> dict[str, Any]:
-        """What is known of a question: its key, the task it became, its objects. Kept on disk before it is sent."""
-        file = self._file(image, text)
-        if file.is_file():
-            try:
-                found = json.loads(file.read_text(encoding="utf-8"))
-                if isinstance(found, dict) and "key" in found:
-                    return found
-            except json.JSONDecodeError:
-                pass  # written by a process that was killed; the key in it had not been used yet
-        return {"key": str(uuid.uuid4()), "text": text, "model": self.settings.model, "file": str(file)}
-
-    def _keep(self, kept: dict[str, Any]) -> None:
-        file = Path(kept["file"])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.tmp")
-        with partial.open("w", encoding="utf-8") as opened:
-            json.dump(kept, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(partial, file)
-
-    def calls(self) -> int:
-        """How many questions have been sent with this cache, answered or not."""
-        return sum(1 for _ in Path(self.settings.cache).glob("*.json"))
+    def _begun(self, file: Path, text: str) -> dict[str, Any]:
+        """The record of a question, with a key that is on disk before anything is sent. ModelError where that would pass the budget."""
+        s = self.settings
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(file.parent / "lock", timeout=s.patience):  # several processes may share the cache
+                record = _read_record(file)
+                if "key" in record:
+                    return record
+                if sum(1 for other in file.parent.glob("*.json") if other != file) >= s.budget:
+                    raise ModelError(
+                        f"The budget of {s.budget} calls is spent. What was answered is kept in {s.cache}; raise `budget` in a settings "
+                        "file (api:settings.json) to go on."
+                    )
+                record = {"key": str(uuid.uuid4()), "text": text, "model": s.model}
+                _keep(file, record)
+                return record
+        except (OSError, Timeout) as error:
+            raise ModelError(f"The folder {s.cache} of answers cannot be written ({error}). Nothing was asked; make room there.") from error
 
     # ---- asking
 
-    def _ask(self, image: Image.Image, text: str, kept: dict[str, Any]) -> list[dict[str, Any]]:
+    def _ask(self, image: Image.Image, text: str, file: Path) -> Detections:
         until = time.monotonic() + self.settings.patience
-        if "task" not in kept:
-            if not Path(kept["file"]).is_file():
-                if self.calls() >= self.settings.budget:
-                    raise ModelError(
-                        f"The budget of {self.settings.budget} calls is spent. What was answered is kept in {self.settings.cache}; raise "
-                        "`budget` to go on."
-                    )
-                self._keep(kept)
-            kept["task"] = self._begin(image, text, kept["key"], until)
-            self._keep(kept)
-        kept["objects"] = self._wait(str(kept["task"]), until)
-        self._keep(kept)
-        return list(kept["objects"])
+        record = self._begun(file, text)
+        if "task" not in record:
+            record["task"] = self._begin(image, text, record["key"], until)
+            _keep(file, record)
+        objects = self._wait(record["task"], until, file)
+        found = _as_detections(objects)
+        _keep(file, record | {"objects": objects})
+        return found
 
     def _begin(self, image: Image.Image, text: str, key: str, until: float) -> str:
         s, buffer = self.settings, io.BytesIO()
@@ -166,20 +171,24 @@ class ApiDetector:
             "prompt": {"type": "text", "text": text}, "targets": ["bbox"], "bbox_threshold": s.threshold, "iou_threshold": s.iou,
         }  # fmt: skip
         reply = self._send("POST", "/v2/task/grounding_dino/detection", until, headers={"Idempotency-Key": key}, json=body)
-        return str(reply["task_uuid"])
+        task = reply.get("task_uuid")
+        if not isinstance(task, str) or not re.fullmatch(r"[\w-]{1,100}", task):
+            raise ModelError("The service began a task without saying its number. Run again to ask for the same one.")
+        return task
 
-    def _wait(self, task: str, until: float) -> list[dict[str, Any]]:
+    def _wait(self, task: str, until: float, file: Path) -> list[dict[str, Any]]:
         while True:
             reply = self._send("GET", f"/v2/task_status/{task}", until)
-            if reply.get("status") == "success":
-                objects = (reply.get("result") or {}).get("objects")
+            status = str(reply.get("status")).lower()
+            if status == "success":
+                result = reply.get("result")
+                objects = result.get("objects") if isinstance(result, dict) else None
                 if not isinstance(objects, list):
-                    raise ModelError("The service finished a task without objects in its result.")
+                    raise DataError("The service finished a task without objects in its result.")
                 return objects
-            if reply.get("status") in ("failed", "error"):
-                raise ModelError(
-                    f"The service could not do a task ({reply.get('error') or 'no reason given'}). Run again to ask for it once more."
-                )
+            if status in FAILED:
+                file.unlink(missing_ok=True)  # or it would be asked about for ever
+                raise DataError(f"The service could not do a task ({reply.get('error') or status}). The next run asks anew.")
             self._pause(self.settings.pause, until)
 
     def _send(self, method: str, path: str, until: float, **options: Any) -> dict[str, Any]:
@@ -188,7 +197,9 @@ class ApiDetector:
         while True:
             try:
                 response = self.client.request(method, path, **options)
-            except httpx.TransportError as error:
+            except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError) as error:
+                raise ModelError(f"The service cannot be asked ({type(error).__name__}). Check the endpoint and the token.") from error
+            except httpx.HTTPError as error:
                 trouble = f"it cannot be reached ({error or type(error).__name__})"
             else:
                 if response.status_code not in (429, 500, 502, 503, 504):
@@ -214,10 +225,40 @@ class ApiDetector:
         self.sleep(seconds)
 
 
+def _keep(file: Path, record: dict[str, Any]) -> None:
+    """Write a record so that it is never seen half-written."""
+    partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    with partial.open("w", encoding="utf-8") as opened:
+        json.dump(record, opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+    os.replace(partial, file)
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    """What is kept of a question; nothing where there is none, or where somebody has damaged it."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("key"), str) else {}
+
+
+def _as_detections(objects: Any) -> Detections:
+    """The service's objects; DataError where they are not written as its pages say."""
+    try:
+        boxes = [[float(v) for v in o["bbox"]] for o in objects]
+        if any(len(box) != 4 for box in boxes):
+            raise ValueError("a box is four numbers")
+        return detections(boxes, [str(o["category"]) for o in objects], [float(o["score"]) for o in objects])
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise DataError(f"The service's objects are not written as expected ({error}): {str(objects)[:200]}") from error
+
+
 def _read(response: httpx.Response) -> dict[str, Any]:
     try:
         data = response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"The service's reply ({response.status_code}) is not JSON. {_way_out(response)}") from error
     return data if isinstance(data, dict) else {}
 

@@ -4,6 +4,7 @@ A closed-set detector says the same of a picture whatever is asked, so it is ask
 asked once a pair. What supervision reads (ultralytics, rfdetr, inference, VLM texts) is a detector by one line of Python.
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from wrapper.proposers.base import clipped, listed, once
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="OpenCV")  # nothing here needs it
     from supervision import Detections as Detections
+
+
+SLACK = 1e-3
+"""By how much a score may pass 0 and 1: what rounding does."""
 
 
 class Detector(Protocol):
@@ -62,7 +67,7 @@ class DetectorProposer:
         return found
 
     def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:
-        words = set(expression.split())
+        words = spoken(expression)
         rows = []
         for xyxy, label, score in zip(found.xyxy, names(found), scores(found), strict=True):
             box = clipped(xyxy, size)
@@ -72,9 +77,17 @@ class DetectorProposer:
         return listed(rows, self.same_box)
 
 
+def spoken(text: str) -> set[str]:
+    """The words of a text, of a plural its singular as well: "cats" is "cat" too."""
+    words = set(re.findall(r"\w+", text.lower()))
+    return words | {w[:-1] for w in words if w.endswith("s")} | {w[:-2] for w in words if w.endswith("es")}
+
+
 def names(found: Detections) -> list[str]:
     """The name of each box; ModelError where the detections name nothing."""
     if "class_name" in found.data:
+        if len(found.data["class_name"]) != len(found):
+            raise ModelError(f"The detections have {len(found)} boxes and {len(found.data['class_name'])} names. Give one name a box.")
         return [" ".join(str(name).split()).lower() for name in found.data["class_name"]]
     if len(found) == 0:
         return []
@@ -82,9 +95,13 @@ def names(found: Detections) -> list[str]:
 
 
 def scores(found: Detections) -> list[float | None]:
-    """The confidence of each box, None where there is none: it is not made up."""
+    """The confidence of each box, None where there is none: it is not made up. ModelError where they are no shares, as logits or per
+    cents are: all would be 1 without a word."""
     if found.confidence is None:
         return [None] * len(found)
+    if any(np.isfinite(c) and not -SLACK <= c <= 1 + SLACK for c in found.confidence):
+        worst = max(found.confidence, key=abs)
+        raise ModelError(f"A detector's scores lie between 0 and 1; one is {worst:g}. Turn logits or per cents into shares.")
     return [None if not np.isfinite(c) else float(min(max(c, 0.0), 1.0)) for c in found.confidence]
 
 

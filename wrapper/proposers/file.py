@@ -13,21 +13,24 @@ Boxes are in pixels of the upright picture; shares from 0 to 1 are turned into p
 
 import csv
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from wrapper.errors import DataError, ExpressionError
-from wrapper.expressions import normalise
+from wrapper.expressions import normalise, without_surrogates
 from wrapper.images import name_of
 from wrapper.proposers.detections import Detections, detections
 
 OUTSIDE = 0.02
 """By how much of a picture's side a box may reach beyond it: detectors do that."""
+MOST_SHARES = 0.9
+"""Share of boxes within 0 and 1 from which on all are taken for shares of their pictures."""
 TURNED = 0.2
 """Share of boxes with their right edge left of the left one, or their lower one above the upper, from which on they are taken for
 x, y, width and height."""
@@ -45,10 +48,10 @@ class Found:
 
 @dataclass(frozen=True)
 class BoxesFile:
-    """A file's boxes by picture. shares: they are shares of the picture."""
+    """A file's boxes by picture, whose names are `parts_of` file names. shares: they are shares of the picture."""
 
     path: str
-    found: Mapping[str, Sequence[Found]]
+    found: Mapping[tuple[str, ...], Sequence[Found]]
     shares: bool
     reads_words: bool = True
 
@@ -56,13 +59,13 @@ class BoxesFile:
     def load(cls, place: str) -> "BoxesFile":
         """Read a file (see above). DataError says what is wrong with one."""
         first, _, second = place.partition(",")
-        path, found = Path(first), defaultdict[str, list[Found]](list)
+        path, found = Path(first), defaultdict[tuple[str, ...], list[Found]](list)
         try:
-            for name, one in _rows(path, Path(second) if second else None):
-                found[name].append(one)
+            for name, several in _rows(path, Path(second) if second else None):
+                found[parts_of(name)] += several
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
             raise DataError(f"{path} cannot be read ({error}).") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             raise DataError(
                 f"{path} is not written as a file of boxes is ({type(error).__name__}: {error}). docs/detectors.md shows how."
             ) from error
@@ -75,7 +78,8 @@ class BoxesFile:
                 f"{path}: {turned:,} of {len(every):,} boxes end before they begin, as x, y, width and height do when they are read as "
                 "corners. Write x1, y1, x2, y2."
             )
-        return cls(str(path), dict(found), all(-0.01 <= v <= 1.01 for box in every for v in box))
+        shares = sum(all(-0.01 <= v <= 1.01 for v in box) for box in every)
+        return cls(str(path), dict(found), shares >= MOST_SHARES * len(every))
 
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
         """The boxes of each picture, those of another expression left out. DataError where they cannot be of the picture."""
@@ -109,16 +113,39 @@ class BoxesFile:
         )
 
     def _of(self, name: str) -> Sequence[Found]:
-        if name in self.found:
-            return self.found[name]
-        base = PurePosixPath(name).name
-        same = [k for k in self.found if PurePosixPath(k).name == base]
-        if len(same) > 1:
-            raise DataError(f"{self.path} has boxes for several pictures named {base} ({', '.join(sorted(same)[:3])}). Name them apart.")
-        return self.found[same[0]] if same else ()
+        """The boxes of the picture whose name ends alike in most parts. DataError where there is none, or no telling."""
+        own = parts_of(name)
+        alike = {key: _same_end(key, own) for key in self.found}
+        most = max(alike.values(), default=0)
+        best = [key for key, n in alike.items() if n == most]
+        if most == 0:
+            raise DataError(
+                f"{self.path} says nothing about {own[-1]}. Write each picture's file name as it is, also where it has no boxes."
+            )
+        if len(best) > 1:
+            others = ", ".join("/".join(key) for key in sorted(best)[:3])
+            raise DataError(f"{self.path} does not tell which picture {'/'.join(own[-2:])} is: it has {others}. Name the folders alike.")
+        return self.found[best[0]]
 
 
-def _rows(path: Path, names: Path | None) -> Iterator[tuple[str, Found]]:
+def parts_of(name: str) -> tuple[str, ...]:
+    """The parts of a file's name by which it is known: with either slash, whatever the case and the form of accents."""
+    parts = unicodedata.normalize("NFC", name).casefold().replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in ("", "."))
+
+
+def _same_end(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    """How many parts at the end are the same."""
+    count = 0
+    for one, other in zip(reversed(a), reversed(b), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def _rows(path: Path, names: Path | None) -> Iterator[tuple[str, list[Found]]]:
+    """Pictures with their boxes, of which there may be none."""
     if path.suffix == ".csv":
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from _sink(csv.DictReader(file))
@@ -127,7 +154,7 @@ def _rows(path: Path, names: Path | None) -> Iterator[tuple[str, Found]]:
     if path.suffix == ".jsonl":
         for line in text.split("\n"):
             if line.strip():
-                yield from _line(json.loads(line))
+                yield _line(json.loads(line))
         return
     data = json.loads(text)
     if isinstance(data, dict):
@@ -140,29 +167,36 @@ def _rows(path: Path, names: Path | None) -> Iterator[tuple[str, Found]]:
         yield from _sink(data)
 
 
-def _line(row: Mapping[str, Any]) -> Iterator[tuple[str, Found]]:
+def _found(box: Any, label: Any, score: Any, expression: str | None = None) -> Found:
+    x1, y1, x2, y2 = (float(v) for v in box)
+    if not isinstance(label, str | int) or not str(label).strip():
+        raise ValueError(f"a label is text, not {label!r}")
+    given = None if score in (None, "") else float(score)
+    return Found((x1, y1, x2, y2), without_surrogates(str(label)), given, expression)
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, list[Found]]:
     boxes, labels = row["boxes"], row["labels"]
     scores = row.get("scores") or [None] * len(boxes)
     try:
         asked = normalise(row["expression"]) if row.get("expression") else None
     except ExpressionError as error:
         raise ValueError(str(error)) from error
-    for box, label, score in zip(boxes, labels, scores, strict=True):
-        x1, y1, x2, y2 = (float(v) for v in box)
-        yield str(row["image"]), Found((x1, y1, x2, y2), str(label), None if score is None else float(score), asked)
+    return str(row["image"]), [_found(b, n, s, asked) for b, n, s in zip(boxes, labels, scores, strict=True)]
 
 
-def _sink(rows: Any) -> Iterator[tuple[str, Found]]:
+def _sink(rows: Any) -> Iterator[tuple[str, list[Found]]]:
     for row in rows:
-        score = row.get("confidence")
-        box = (float(row["x_min"]), float(row["y_min"]), float(row["x_max"]), float(row["y_max"]))
-        yield str(row["image"]), Found(box, str(row["class_name"]), None if score in (None, "") else float(score))
+        box = [row[key] for key in ("x_min", "y_min", "x_max", "y_max")]
+        yield str(row["image"]), [_found(box, row["class_name"], row.get("confidence"))]
 
 
-def _coco(found: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, Found]]:
+def _coco(found: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, list[Found]]]:
     files = {i["id"]: str(i["file_name"]) for i in names["images"]}
     labels = {c["id"]: str(c["name"]) for c in names["categories"]}
+    yield from ((name, []) for name in files.values())
     for one in found:
+        if one["image_id"] not in files or one["category_id"] not in labels:
+            raise ValueError(f"the picture {one['image_id']} or the category {one['category_id']} is not among those that are named")
         x, y, w, h = (float(v) for v in one["bbox"])
-        score = one.get("score")
-        yield files[one["image_id"]], Found((x, y, x + w, y + h), labels[one["category_id"]], None if score is None else float(score))
+        yield files[one["image_id"]], [_found((x, y, x + w, y + h), labels[one["category_id"]], one.get("score"))]

@@ -8,8 +8,10 @@ detector.json holds the fields of `OnnxSettings`; weights/photo/yolox-nano/detec
     yolov5         (1, N, 5 + C): cx, cy, w, h in pixels of the input, objectness, classes (YOLOv5, v7; YOLOX with its boxes decoded)
     yolov8         (1, 4 + C, N): cx, cy, w, h in pixels of the input, classes (YOLOv8, v9, v11, v12)
     yolo-end       (1, N, 6): x1, y1, x2, y2 in pixels of the input, score, class (exports with NMS in them, YOLOv10)
-    detr           logits (1, Q, C) and boxes (1, Q, 4) as cx, cy, w, h from 0 to 1, each class a sigmoid (RT-DETR, D-FINE, DEIM)
+    detr           logits (1, Q, C) and boxes (1, Q, 4) as cx, cy, w, h from 0 to 1, each class a sigmoid (RT-DETR, D-FINE by transformers)
     detr-softmax   the same, with one more class for "nothing" and a softmax over all (DETR)
+    detr-end       labels (1, Q), boxes (1, Q, 4) and scores (1, Q), with a second input for the picture's size (RT-DETR's, D-FINE's and
+                   DEIM's own exports)
 """
 
 import json
@@ -26,9 +28,12 @@ from PIL import Image
 from wrapper.errors import ModelError
 from wrapper.proposers.detections import Detections, detections
 
-Layout = Literal["yolox", "yolov5", "yolov8", "yolo-end", "detr", "detr-softmax"]
+Layout = Literal["yolox", "yolov5", "yolov8", "yolo-end", "detr", "detr-softmax", "detr-end"]
 Fit = Literal["corner", "center", "stretch"]
 Array = NDArray[Any]
+
+
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,22 @@ class OnnxSettings:
         for name in ("layout", "channels", "fit"):
             if getattr(self, name) not in get_args(hints[name]):
                 raise ValueError(f"{name} is one of {', '.join(get_args(hints[name]))}, not {getattr(self, name)!r}")
-        if len(self.size) != 2 or not all(isinstance(v, int) and 16 <= v <= 4096 for v in self.size):
+        if not isinstance(self.model, str):
+            raise ValueError("model is a file's name")
+        if not isinstance(self.size, tuple) or len(self.size) != 2 or not all(type(v) is int and 16 <= v <= 4096 for v in self.size):
             raise ValueError(f"size is a width and a height from 16 to 4,096, not {self.size}")
-        if not self.labels or not all(isinstance(name, str) and name.strip() for name in self.labels):
-            raise ValueError("labels are names, one a class")
-        if not (0 < self.threshold < 1 and 0 < self.same <= 1 and 1 <= self.tiles <= 4):
+        if not isinstance(self.labels, tuple) or not self.labels or not all(isinstance(n, str) and n.strip() for n in self.labels):
+            raise ValueError("labels are a list of names, one a class")
+        if not (0 < self.threshold < 1 and 0 < self.same <= 1 and type(self.tiles) is int and 1 <= self.tiles <= 4):
             raise ValueError("threshold lies between 0 and 1, same above 0 and up to 1, tiles are 1 to 4")
+        if type(self.fill) is not int or not 0 <= self.fill <= 255 or not self.scale > 0:
+            raise ValueError("fill is a level from 0 to 255, scale a number above 0")
+        for name in ("mean", "std"):
+            three = getattr(self, name)
+            if not isinstance(three, tuple) or len(three) != 3 or not all(isinstance(v, int | float) for v in three):
+                raise ValueError(f"{name} is three numbers, one a channel")
+        if not all(self.std):
+            raise ValueError("std has no zeros: it is divided by")
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,7 @@ class OnnxDetector:
             session = onnxruntime.InferenceSession(str(model), providers=wanted)
         except Exception as error:  # onnxruntime's own, which have no base class but this one
             raise ModelError(f"{model} is not an ONNX model that can be run ({str(error).splitlines()[0]}).") from error
+        _check_inputs(session, settings, model)
         return cls(session, settings)
 
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
@@ -134,8 +150,12 @@ class OnnxDetector:
         """Boxes (N, 4) xyxy in pixels of the whole picture and scores (N, classes) from one part of it."""
         s = self.settings
         tensor, (ratio_x, ratio_y), (left, top) = fed(image.crop(part), s)
-        names = [o.name for o in self.session.get_outputs()]
-        outputs = dict(zip(names, self.session.run(None, {self.session.get_inputs()[0].name: tensor}), strict=True))
+        names, (first, *more) = [o.name for o in self.session.get_outputs()], self.session.get_inputs()
+        given = {first.name: tensor.astype(TYPES[first.type])} | {i.name: np.array([s.size], np.int64) for i in more}
+        try:
+            outputs = dict(zip(names, self.session.run(None, given), strict=True))
+        except Exception as error:  # onnxruntime's own, which have no base class but this one
+            raise ModelError(f"{s.model} cannot be run ({str(error).splitlines()[0]}). Check size and layout in its settings.") from error
         try:
             boxes, scores = read(outputs, s)
         except (ValueError, IndexError) as error:
@@ -211,12 +231,13 @@ def read(outputs: Mapping[str, Array], s: OnnxSettings) -> tuple[Array, Array]:
             powers = np.exp(logits - logits.max(1, keepdims=True))
             return _corners(boxes), (powers / powers.sum(1, keepdims=True))[:, :classes]
         return _corners(boxes), 1 / (1 + np.exp(-logits))
+    if s.layout == "detr-end":
+        classes_of, sure = (outputs[_only([n for n in outputs if word in n.lower()])][0] for word in ("label", "score"))
+        return outputs[_only([n for n in outputs if "box" in n.lower()])][0], _one_a_class(classes_of, sure, classes)
     out = np.asarray(next(iter(outputs.values())))[0]
     if s.layout == "yolo-end":
         _expect(out, 6)
-        scores = np.zeros((len(out), classes), np.float32)
-        scores[np.arange(len(out)), out[:, 5].astype(int)] = out[:, 4]
-        return out[:, :4], scores
+        return out[:, :4], _one_a_class(out[:, 5], out[:, 4], classes)
     if s.layout == "yolov8":
         out = out.T
         _expect(out, 4 + classes)
@@ -238,6 +259,27 @@ def yolox_boxes(out: Array, size: tuple[int, int]) -> Array:
     if len(grid) != len(out):
         raise ValueError(f"{len(out)} cells where the input's size makes {len(grid)}")
     return np.concatenate([(out[:, :2] + grid) * stride_of, np.exp(np.clip(out[:, 2:4], -20, 20)) * stride_of], 1)
+
+
+def _one_a_class(classes_of: Array, sure: Array, classes: int) -> Array:
+    """(N, classes) scores of boxes of one class each; those of no class have none."""
+    found, scores = np.nan_to_num(classes_of, nan=-1).astype(int), np.zeros((len(classes_of), classes), np.float32)
+    known = (found >= 0) & (found < classes)
+    scores[np.flatnonzero(known), found[known]] = sure[known]
+    return scores
+
+
+def _check_inputs(session: onnxruntime.InferenceSession, s: OnnxSettings, model: Path) -> None:
+    """ModelError where a model is not fed as its settings say: pictures (1, 3, H, W) as floats, and for detr-end their size."""
+    first, *more = session.get_inputs()
+    if len(more) != (s.layout == "detr-end"):
+        raise ModelError(f"{model} has {1 + len(more)} inputs, which the layout {s.layout} has not. Choose another layout or export.")
+    fixed = [(have, want) for have, want in zip(first.shape, (1, 3, s.size[1], s.size[0]), strict=False) if isinstance(have, int)]
+    if first.type not in TYPES or len(first.shape) != 4 or any(have != want for have, want in fixed):
+        raise ModelError(
+            f"{model} takes {first.type} of shape {first.shape}; it is fed floats of shape [1, 3, {s.size[1]}, {s.size[0]}]. Mend size, or "
+            "export it with that shape."
+        )
 
 
 def _only(names: Sequence[str]) -> str:

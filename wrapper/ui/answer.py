@@ -104,7 +104,7 @@ def _out_of_its_world(s: Session) -> str | None:
         return f"⚠️ {alien}{more}"
     if s.world is World.SCENE and not of_scenes:
         return "⚠️ YOLOX knows photographs; this looks like a drawn scene, of which it sees little."
-    if of_scenes or (unknown := unknown_subject(s.expression, detector_words())) is None:
+    if set(s.proposers) != {"yolox"} or (unknown := unknown_subject(s.expression, detector_words())) is None:
         return None
     return f"⚠️ “{plain(unknown)}” is none of the {len(detector_words())} kinds of thing that YOLOX can name."
 

@@ -150,12 +150,15 @@ def start(
     part before it is loaded.
     """
     preset, photographs = plain_presets(name)
-    if adapters:
-        preset = replace(preset, adapters={**preset.adapters, **adapters})
+    given, found = adapters or {}, detectors or {}
     if photographs:
-        photographs = replace(photographs, detectors={**photographs.detectors, **(detectors or {})})
-    elif detectors:
-        preset = replace(preset, detectors={**preset.detectors, **detectors})
+        photographs = replace(photographs, detectors={**photographs.detectors, **found})
+        own = {n: source for n, source in given.items() if n in photographs.detectors}  # what reads a detector's boxes is of its LLM
+        photographs = replace(photographs, adapters={**photographs.adapters, **own})
+        given = {n: source for n, source in given.items() if n not in own}
+    else:
+        preset = replace(preset, detectors={**preset.detectors, **found})
+    preset = replace(preset, adapters={**preset.adapters, **given})
     loading = _asked["now"] = Loading(name, preset, tell, photographs)
     if name in ABOUT or os.environ.get("SPACES_ZERO_GPU"):
         loading.run()
@@ -165,9 +168,14 @@ def start(
     return loading
 
 
-def load(name: str, adapters: Mapping[str, str] | None = None, tell: Callable[[str], None] = print) -> Loaded:
+def load(
+    name: str,
+    adapters: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = print,
+    detectors: Mapping[str, str] | None = None,
+) -> Loaded:
     """As `start`, but wait until it is done."""
-    return start(name, adapters, tell).done.result()
+    return start(name, adapters, tell, detectors).done.result()
 
 
 def asked() -> Loading:

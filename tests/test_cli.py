@@ -56,7 +56,7 @@ def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_
     assert (done.returncode, done.stderr) == (0, ""), "libraries keep their chatter to themselves"
     result = json.loads(done.stdout)
     assert set(result) == {
-        "box", "index", "probability", "reason", "expression", "image_size", "candidates", "left_out", "timings_ms",
+        "box", "index", "probability", "absent", "calibrated", "reason", "expression", "image_size", "candidates", "left_out", "timings_ms",
     }  # fmt: skip
     assert set(result["candidates"][0]) == {"index", "box", "label", "labels", "score", "source", "sources", "probability"}
     assert result["box"] == result["candidates"][result["index"]]["box"]
@@ -145,7 +145,8 @@ def test_a_dry_run_of_deploy_lists_files_and_sizes(run: Callable[..., Done]) -> 
         (("propose", "--data", "refscenes:moon:3", "--out", "x.jsonl"), "no part of RefScenes"),
         (("propose", "--data", "nowhere.jsonl", "--out", "x.jsonl"), "nowhere.jsonl"),
         (("train", "--candidates", "nowhere.jsonl", "--out", "x"), "no file nowhere.jsonl"),
-        (("evaluate", "--out", "x", "--methods", "yolo"), "'yolo' is no method"),
+        (("evaluate", "--out", "x", "--methods", "yo-lo"), "'yo-lo' is no method"),
+        (("evaluate", "--out", "x", "--methods", "yolo"), "no proposer yolo"),
         (("report", "nowhere"), "nowhere holds no results"),
         (("adapter", "push", "nowhere", "a/b"), "not a finished adapter"),
         (("abstention", "--split", "moon"), "no split 'moon'"),

@@ -32,7 +32,7 @@ def calls() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield locate._stages, (picture, EXPRESSION, ["florence2", "gdrec"], "auto")
     yield locate._choose, (session.selection.candidates, EXPRESSION, session.size, ["gdrec"], "auto")
     yield locate._shuffled, (session,)
-    yield compare._compare, (picture, EXPRESSION, "auto")
+    yield compare._compare, (picture, EXPRESSION, ("gdrec",), "auto")
     yield benchmark._answers, (datasets.read("refscenes:val:3:1").examples, ["gdrec", "gdrec+llm"], "auto")
 
 
@@ -50,7 +50,7 @@ def test_what_is_wrong_with_a_question_is_still_said_when_it_comes_from_a_gpu_pr
     picture = locate.common.open_upload(PATH)
     calls: list[Callable[[], object]] = [
         lambda: list(locate._stages(picture, EXPRESSION, ["gdrec"], "nobody")),
-        lambda: compare._compare(picture, EXPRESSION, "nobody"),
+        lambda: compare._compare(picture, EXPRESSION, ("gdrec",), "nobody"),
     ]
     for wrong in calls:
         with pytest.raises(gr.Error, match="no adapter 'nobody'") as caught:

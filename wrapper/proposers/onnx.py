@@ -43,8 +43,9 @@ class OnnxSettings:
     model: the file, beside this one. labels: the classes' names in their order. layout: of what comes out (see above). size: (width,
     height) of the input in pixels. channels: "RGB" or "BGR". scale: what pixels of 0-255 are multiplied by; then mean is taken away
     and the rest divided by std, a value a channel. fit: how a picture comes to that size: in its upper left corner or its middle, the
-    rest being filled with `fill`, or stretched. threshold: least score of a box that is kept. same: IoU above which the weaker of two boxes
-    of one class is dropped (1: none). tiles: besides the whole picture, so many a side overlapping parts of it are looked at (1: none).
+    rest being filled with `fill`, or stretched. threshold: least score of a box that is kept. same: IoU above which the weaker of two
+    boxes of one class is dropped, same_place: of any two (1: none). tiles: besides the whole picture, so many a side overlapping parts of
+    it are looked at (1: none).
     """
 
     model: str
@@ -59,6 +60,7 @@ class OnnxSettings:
     fill: int = 114
     threshold: float = 0.25
     same: float = 0.5
+    same_place: float = 1.0
     tiles: int = 1
 
     @classmethod
@@ -93,8 +95,10 @@ class OnnxSettings:
             raise ValueError(f"size is a width and a height from 16 to 4,096, not {self.size}")
         if not isinstance(self.labels, tuple) or not self.labels or not all(isinstance(n, str) and n.strip() for n in self.labels):
             raise ValueError("labels are a list of names, one a class")
-        if not (0 < self.threshold < 1 and 0 < self.same <= 1 and type(self.tiles) is int and 1 <= self.tiles <= 4):
-            raise ValueError("threshold lies between 0 and 1, same above 0 and up to 1, tiles are 1 to 4")
+        if not (
+            0 < self.threshold < 1 and 0 < self.same <= 1 and 0 < self.same_place <= 1 and type(self.tiles) is int and 1 <= self.tiles <= 4
+        ):
+            raise ValueError("threshold lies between 0 and 1, same and same_place above 0 and up to 1, tiles are 1 to 4")
         if type(self.fill) is not int or not 0 <= self.fill <= 255 or not self.scale > 0:
             raise ValueError("fill is a level from 0 to 255, scale a number above 0")
         for name in ("mean", "std"):
@@ -144,7 +148,8 @@ class OnnxDetector:
         kept = (best > self.settings.threshold) & np.isfinite(found).all(1)
         out = detections(found[kept], [self.settings.labels[c] for c in classes[kept]], best[kept])
         out.class_id = classes[kept]
-        return out.with_nms(threshold=self.settings.same) if self.settings.same < 1 else out
+        out = out.with_nms(threshold=self.settings.same) if self.settings.same < 1 else out
+        return out.with_nms(threshold=self.settings.same_place, class_agnostic=True) if self.settings.same_place < 1 else out
 
     def _look(self, image: Image.Image, part: tuple[int, int, int, int]) -> tuple[Array, Array]:
         """Boxes (N, 4) xyxy in pixels of the whole picture and scores (N, classes) from one part of it."""

@@ -24,7 +24,7 @@ DATA = "refscenes:val:24:3"
 
 
 def plan(out: Path, *methods: Method) -> Evaluation:
-    return Evaluation("tiny", PRESETS["tiny"], methods or tuple(usual(list(PRESETS["tiny"].adapters))), (DATA,), out)
+    return Evaluation("tiny", PRESETS["tiny"], methods or tuple(usual(PRESETS["tiny"])), (DATA,), out)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_outcomes(results: tuple[Path, dict[str, Any]])
 def test_proposals_are_computed_once_and_kept(results: tuple[Path, dict[str, Any]]) -> None:
     file = candidates_file(results[0], DATA)
     before = file.stat().st_mtime_ns
-    again = evaluate(plan(results[0], Method.parse("gd"), *usual(list(PRESETS["tiny"].adapters))))
+    again = evaluate(plan(results[0], Method.parse("gd"), *usual(PRESETS["tiny"])))
     assert file.stat().st_mtime_ns == before
     assert figures_of(again["data"][0], "gdrec")["figures"]["p_at_1"] == entry(results, "gdrec")["figures"]["p_at_1"]  # type: ignore[index]
 
@@ -80,7 +80,7 @@ def test_candidates_of_other_data_are_refused(results: tuple[Path, dict[str, Any
     other = candidates_file(tmp_path, "refscenes:val:24:4")
     other.write_bytes(candidates_file(results[0], DATA).read_bytes())
     with pytest.raises(DataError, match="belongs to other data"):
-        evaluate(Evaluation("tiny", PRESETS["tiny"], tuple(usual([])), ("refscenes:val:24:4",), tmp_path))
+        evaluate(Evaluation("tiny", PRESETS["tiny"], tuple(usual(PRESETS["tiny"])), ("refscenes:val:24:4",), tmp_path))
 
 
 def test_the_report_has_the_papers_tables_and_keeps_its_figures_apart(results: tuple[Path, dict[str, Any]]) -> None:

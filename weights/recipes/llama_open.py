@@ -189,11 +189,11 @@ def opened(rng: random.Random, e: world.Example, ordered: bool = True) -> Listed
     return Listed([world.candidate(t) for t in things], real, e.size, [question(things, a) for a in e.questions])
 
 
-def question(things: list[world.Thing_], a: world.Asked) -> Asked:
+def question(things: list[world.Item], a: world.Asked) -> Asked:
     """A question with what the heads are to say."""
     pools = [a.pool, *a.landmarks[:2], *[[]] * (2 - len(a.landmarks[:2]))]
 
-    def of(t: world.Thing_, pool: Sequence[world.Thing_]) -> int:
+    def of(t: world.Item, pool: Sequence[world.Item]) -> int:
         return int(any(t is o or t.copy_of is o for o in pool))
 
     roles = [[of(t, pool) for pool in pools] for t in things]
@@ -203,7 +203,7 @@ def question(things: list[world.Thing_], a: world.Asked) -> Asked:
     return Asked(a.text, world.NONE if a.target is None else things.index(a.target), roles, compared, verdict, marks)
 
 
-def comparison(thing: world.Thing_, pool: Sequence[world.Thing_], landmarks: Sequence[Sequence[world.Thing_]]) -> list[float]:
+def comparison(thing: world.Item, pool: Sequence[world.Item], landmarks: Sequence[Sequence[world.Item]]) -> list[float]:
     """How a subject compares with the others, as `weights.recipes.llama.compare` says it; counts end at six."""
     figures: list[float] = []
     for measure in (lambda o: o.middle[0], lambda o: o.middle[1], lambda o: o.area):

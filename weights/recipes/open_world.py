@@ -287,7 +287,7 @@ def fitting() -> dict[str, frozenset[str]]:
 
 
 @dataclass
-class Thing_:
+class Item:
     """A thing in a scene. label: what the detector says; real: not made up by it; copy_of: the thing it shows again."""
 
     kind: Kind
@@ -295,7 +295,7 @@ class Thing_:
     label: str = ""
     score: float | None = None
     real: bool = True
-    copy_of: "Thing_ | None" = None
+    copy_of: "Item | None" = None
     also: str = ""
 
     @property
@@ -450,7 +450,7 @@ class Scene:
         self.rng, self.opened = rng, opened
         short = LONG * rng.choice((0.75, 0.75, 0.667, 0.667, 0.5625, 0.85, 1.0))
         self.width, self.height = (LONG, round(short)) if rng.random() < 0.72 else (round(short), LONG)
-        self.things: list[Thing_] = []
+        self.things: list[Item] = []
         makers: list[Callable[[], None]] = [self.row, self.crowd, self.surface, self.carrier, self.alone, self.stack, self.heap]
         wanted = min(most, max(1, round(rng.lognormvariate(1.7, 0.7))))
         for _ in range(12):
@@ -459,7 +459,7 @@ class Scene:
             rng.choices(makers, (3, 3, 3, 4, 3, 1.5, 1))[0]()
         self.things = self.things[:most]
 
-    def add(self, kind: Kind, x: float, bottom: float, height: float, wide: float | None = None) -> Thing_ | None:
+    def add(self, kind: Kind, x: float, bottom: float, height: float, wide: float | None = None) -> Item | None:
         """A thing standing at (x, bottom), cut at the border; None where hardly any of it is in the picture."""
         width = height * (wide or WIDE.get(kind.name, 1.0) * self.rng.lognormvariate(0, 0.25))
         width = min(width, 1.5 * self.width)
@@ -467,7 +467,7 @@ class Scene:
         box = (max(0.0, x - width / 2), max(0.0, bottom - height), min(self.width, x + width / 2), min(self.height, bottom))
         if box[2] - box[0] < 4 or box[3] - box[1] < 4 or (box[2] - box[0]) * (box[3] - box[1]) < 0.25 * full:
             return None
-        thing = Thing_(kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])))
+        thing = Item(kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])))
         if any(iou(thing.box, o.box) > 0.75 for o in self.things):
             return None
         self.things.append(thing)
@@ -564,13 +564,13 @@ class Scene:
 # ---- what a detector makes of a scene
 
 
-def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[Thing_]:
+def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[Item]:
     """What is listed, in reading order: all of the scene where clean, else with what detectors miss, double, mistake and make up.
 
     A true thing's score grows with its size; what is made up is mostly small, has lower scores, and is often of a kind that stands there.
     """
     scored = rng.random() < (0.3 if clean else 0.85)
-    found = [replace_thing(t, label=called(rng, t.kind, scene.opened)) for t in scene.things]
+    found = [replace(t, label=called(rng, t.kind, scene.opened)) for t in scene.things]
     if clean:
         for t in found:
             t.score = round(rng.uniform(0.35, 0.99), 2) if scored else None
@@ -593,16 +593,16 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[T
     return sorted(kept, key=lambda t: (t.middle[1], t.middle[0]))
 
 
-def again(rng: random.Random, t: Thing_, scene: Scene) -> Thing_:
+def again(rng: random.Random, t: Item, scene: Scene) -> Item:
     """A thing seen once more: with a box that is off, or of a part of it, or taken for something else."""
     label = t.label if rng.random() < 0.55 else rng.choice((rng.choice(scene.things).kind, any_kind(rng, scene.opened))).name
     box = nudged(rng, t.box, 0.18, scene) if rng.random() < 0.55 else part(rng, t.box)
     score = round(max(0.15, t.score * rng.uniform(0.25, 0.9)), 2) if t.score else None
     kind = t.kind if label == t.label else by_name().get(label, Kind(label))
-    return Thing_(kind, box, label, score, label == t.label, t)
+    return Item(kind, box, label, score, label == t.label, t)
 
 
-def made_up(rng: random.Random, found: list[Thing_], scene: Scene, scored: bool) -> Thing_ | None:
+def made_up(rng: random.Random, found: list[Item], scene: Scene, scored: bool) -> Item | None:
     """A thing that is not there."""
     kind = rng.choice(found).kind if rng.random() < 0.65 else any_kind(rng, scene.opened)
     height, x, y = scene.size() * rng.uniform(0.15, 0.6), rng.uniform(0, scene.width), rng.uniform(0.2, 1) * scene.height
@@ -612,7 +612,7 @@ def made_up(rng: random.Random, found: list[Thing_], scene: Scene, scored: bool)
         return None
     score = round(0.15 + 0.4 * rng.betavariate(1.1, 3.5), 2) if scored else None
     rounded = (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
-    return Thing_(kind, rounded, called(rng, kind, scene.opened), score, not scored)
+    return Item(kind, rounded, called(rng, kind, scene.opened), score, not scored)
 
 
 def part(rng: random.Random, box: Box) -> Box:
@@ -630,10 +630,6 @@ def part(rng: random.Random, box: Box) -> Box:
         if rng.random() < 0.5
         else (x1, min(y2 - 3, round(y2 - share * (y2 - y1))), x2, y2)
     )
-
-
-def replace_thing(thing: Thing_, **changes: object) -> Thing_:
-    return replace(thing, **changes)  # type: ignore[arg-type]
 
 
 def called(rng: random.Random, kind: Kind, opened: bool) -> str:
@@ -663,7 +659,7 @@ def nudged(rng: random.Random, box: Box, by: float, scene: Scene) -> Box:
 
 # ---- which one is meant
 
-Pool = list[Thing_]
+Pool = list[Item]
 
 
 @dataclass
@@ -671,13 +667,13 @@ class Asked:
     """A question. pool: what its noun fits; passing: those of them that pass its conditions; landmarks: what else it names."""
 
     text: str
-    target: Thing_ | None
+    target: Item | None
     pool: Pool
     passing: Pool
     landmarks: list[Pool] = field(default_factory=list)
 
 
-def least(pool: Pool, measure: Callable[[Thing_], float], margin: float, place: int = 1) -> Thing_ | None:
+def least(pool: Pool, measure: Callable[[Item], float], margin: float, place: int = 1) -> Item | None:
     """The place-th by a measure, where it is clearly before the next one and after the one before."""
     if len(pool) < max(2, place):
         return None
@@ -690,19 +686,19 @@ def least(pool: Pool, measure: Callable[[Thing_], float], margin: float, place: 
     return ordered[i]
 
 
-def gap(a: Thing_, b: Thing_) -> float:
+def gap(a: Item, b: Item) -> float:
     """Pixels between two boxes, 0 where they touch."""
     return math.hypot(max(a.box[0] - b.box[2], b.box[0] - a.box[2], 0), max(a.box[1] - b.box[3], b.box[1] - a.box[3], 0))
 
 
-def share_in(a: Thing_, b: Thing_) -> float:
+def share_in(a: Item, b: Item) -> float:
     """The share of a's box that lies in b's."""
     w = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
     h = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
     return max(w, 0) * max(h, 0) / max(1.0, a.area)
 
 
-SIDES: dict[str, Callable[[Thing_], float]] = {
+SIDES: dict[str, Callable[[Item], float]] = {
     "left": lambda t: t.middle[0], "right": lambda t: -t.middle[0], "top": lambda t: t.middle[1], "bottom": lambda t: -t.middle[1],
     "front": lambda t: -t.near, "back": lambda t: t.near,
     "biggest": lambda t: -40 * math.log(t.area), "smallest": lambda t: 40 * math.log(t.area),
@@ -795,7 +791,7 @@ NOT_SIDE = [
     "not the {n} on the {s}, the other one",
     "{n} not {s}",
 ]
-RELATED: dict[str, tuple[Callable[[Thing_, Thing_], float], float, str]] = {
+RELATED: dict[str, tuple[Callable[[Item, Item], float], float, str]] = {
     # name: (how little a thing is so related to a landmark, below what it is, how it is said)
     "left of": (lambda t, m: 0 if t.middle[0] < m.middle[0] - 15 and abs(t.middle[1] - m.middle[1]) < 1.2 * (m.middle[0] - t.middle[0]) + 0.5 * m.height else 900, 1,
                 "{n} left of {m}|{n} to the left of {m}|{n} on the left of {m}|{n} on {m}'s left|{n} to left of {m}"),
@@ -843,7 +839,7 @@ WEIGHTS = {
 class Asker:
     """Questions about one list."""
 
-    def __init__(self, rng: random.Random, listed: list[Thing_], scene: Scene) -> None:
+    def __init__(self, rng: random.Random, listed: list[Item], scene: Scene) -> None:
         self.rng, self.listed, self.scene = rng, listed, scene
         self.mains = [t for t in listed if t.real and t.copy_of is None]
         self.names = {t.kind.name for t in listed} | {t.label for t in listed}
@@ -1078,7 +1074,7 @@ class Asker:
         if length < 90:
             return None
 
-        def off(t: Thing_) -> float:
+        def off(t: Item) -> float:
             along = (
                 (t.middle[0] - a.middle[0]) * (b.middle[0] - a.middle[0]) + (t.middle[1] - a.middle[1]) * (b.middle[1] - a.middle[1])
             ) / length**2
@@ -1099,7 +1095,7 @@ class Asker:
         target = self.rng.choices(pool, [math.sqrt(t.area) * (t.score or 0.6) ** 2 for t in pool])[0]
         return Asked(self.dressed(word, always=self.rng.random() < 0.6), target, pool, pool)
 
-    def landmark(self, thing: Thing_) -> tuple[str, Pool] | None:
+    def landmark(self, thing: Item) -> tuple[str, Pool] | None:
         """Words for a landmark that fit nothing else on the list, and what they fit."""
         word = thing.kind.word(self.rng)
         fits = self.pool(word)
@@ -1169,7 +1165,7 @@ def worded(rng: random.Random, text: str) -> str:
 class Example:
     """A list in reading order with its questions. size: the picture's, in pixels."""
 
-    listed: list[Thing_]
+    listed: list[Item]
     questions: list[Asked]
     size: tuple[int, int]
 
@@ -1179,10 +1175,10 @@ class Example:
         return [candidate(t) for t in self.listed]
 
 
-def candidate(t: Thing_) -> Candidate:
+def candidate(t: Item) -> Candidate:
     box = (float(t.box[0]), float(t.box[1]), float(t.box[2]), float(t.box[3]))
-    others_ = (Candidate(box, t.also, t.score, "second"),) if t.also else ()
-    return Candidate(box, t.label, t.score, "first", others=others_)
+    second = (Candidate(box, t.also, t.score, "second"),) if t.also else ()
+    return Candidate(box, t.label, t.score, "first", others=second)
 
 
 def example(

@@ -127,7 +127,7 @@ def locate(
     Args:
         path: The picture.
         expression: Words that mean exactly one object, such as "the cup left of the green book".
-        proposers: Who proposes boxes: "florence2", "gdrec" or both.
+        proposers: Who proposes boxes: "florence2", "gdrec" or both, or "yolox" for photographs where the bundled models are loaded.
         adapter: "auto", "zero-shot" or the name of an LLM adapter.
         least_probability: Answer "not found" below this LLM probability; 0 to always answer.
         least_score: Answer "not found" where no detector's score is as high as this; 0 to always answer.

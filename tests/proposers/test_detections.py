@@ -56,6 +56,12 @@ def test_scores_that_are_no_shares_are_refused(score: float) -> None:
         DetectorProposer("mine", Told(detections([[0, 0, 9, 9]], ["a"], [score]))).propose([PICTURE], ["x"])
 
 
+def test_shares_of_the_picture_are_refused_for_pixels() -> None:
+    shares = detections([[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]], ["a", "b"])
+    with pytest.raises(ModelError, match="Turn them into pixels"):
+        DetectorProposer("mine", Told(shares)).propose([PICTURE], ["x"])
+
+
 @pytest.mark.parametrize("words", ["the cat, on the left", "one of the cats", "girl's cat;", "the wine glasses"])
 def test_a_kind_is_known_beside_signs_and_in_the_plural(words: str) -> None:
     found = detections([[0, 0, 9, 9], [10, 10, 30, 30], [40, 40, 60, 60]], ["dog", "cat", "wine glass"], [0.8, 0.4, 0.3])

@@ -166,3 +166,17 @@ def test_a_detector_of_ones_own_is_offered_and_a_broken_one_leaves_the_bundled_m
     assert loaded.trouble is None and loaded.proposers[-2:] == ("yolox", "mine") and ("mine", "mine") in locate.choices()
     broken = models.load("bundled", detectors={"mine": "onnx:nowhere/detector.json"})
     assert broken.trouble is not None and "nowhere" in broken.trouble and "mine" not in broken.proposers
+
+
+def test_an_adapter_named_as_a_detector_is_of_that_detectors_llm(tmp_path: Path) -> None:
+    (tmp_path / "boxes.jsonl").write_text('{"image": "a.jpg", "boxes": [[0, 0, 9, 9]], "labels": ["cup"]}')
+    detectors = {"mine": f"file:{tmp_path}/boxes.jsonl"}
+    loading = models.start("bundled", {"mine": "./nowhere", "other": "./nowhere"}, detectors=detectors)
+    assert loading.done.result().trouble is not None, "there is no such adapter"
+    asked: list[models.Preset] = []
+
+    def remember(part: str) -> None:
+        asked.extend(p for p in (models.asked().preset, models.asked().preset_for_photographs) if p)
+
+    models.start("bundled", {"mine": "./nowhere"}, remember, detectors).done.result()
+    assert "mine" in asked[1].adapters and "mine" not in asked[0].adapters

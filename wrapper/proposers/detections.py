@@ -22,6 +22,8 @@ with warnings.catch_warnings():
     from supervision import Detections as Detections
 
 
+SHARE = 1.5
+"""No box of a picture that is 16 pixels or more a side ends so near to its corner."""
 SLACK = 1e-3
 """By how much a score may pass 0 and 1: what rounding does."""
 
@@ -67,6 +69,8 @@ class DetectorProposer:
         return found
 
     def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:
+        if len(found) and float(found.xyxy.max()) <= SHARE:
+            raise ModelError(f"The detector {self.name} gives boxes within 0 and 1, as shares of the picture are. Turn them into pixels.")
         words = spoken(expression)
         rows = []
         for xyxy, label, score in zip(found.xyxy, names(found), scores(found), strict=True):

@@ -1,6 +1,7 @@
 """ONNX detectors: each layout of the usual exports read rightly, whatever the picture's shape; and the bundled one on a photograph."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 from PIL import Image
 
 from wrapper.candidates import iou
@@ -211,3 +213,18 @@ def test_settings_of_the_wrong_kind_are_refused_when_they_are_read(tmp_path: Pat
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(ModelError, match="cannot be used"):
         OnnxDetector.load(str(file))
+
+
+def test_memory_that_is_used_up_is_no_matter_of_settings(tmp_path: Path) -> None:
+    """No model here is too large, so onnxruntime's error is raised by hand."""
+    detector = constant(tmp_path, LAYOUTS["yolov8"], layout="yolov8")
+
+    class Full:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(detector.session, name)
+
+        def run(self, *given: Any) -> Any:
+            raise RuntimeException("Failed to allocate memory for requested buffer of size 9")
+
+    with pytest.raises(RuntimeException, match="allocate memory"):
+        replace(detector, session=Full()).detect([Image.new("RGB", SIZE)], [""])

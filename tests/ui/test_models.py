@@ -69,6 +69,7 @@ def test_status_says_what_is_loaded_where() -> None:
     words = models.status(models.start("tiny"))
     for part in ("**tiny**", "florence-2", "CPU", "loaded in", "--preset"):
         assert part in words
+    assert "yolox" in models.status(models.start("bundled")), "the models for photographs are named too"
 
 
 @pytest.fixture

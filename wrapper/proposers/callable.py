@@ -32,7 +32,9 @@ class Function:
         try:
             found = getattr(importlib.import_module(module), name)
             parameters = inspect.signature(found).parameters.values()
-        except Exception as error:  # a stranger's module may raise anything while it is imported
+        except Exception as error:  # importing runs the user's own code, which may raise anything; it becomes one sentence, with its cause
+            if not is_of_one_row(error):  # memory or a device that is gone, and what says already what to do
+                raise
             raise ModelError(f"There is no function {place} ({in_a_line(error)}). Write python:package.module:function.") from error
         plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         needed = [p for p in parameters if p.default is p.empty and p.kind in (*plain, inspect.Parameter.KEYWORD_ONLY)]
@@ -49,7 +51,9 @@ class Function:
             found = self.function(image, expression) if self.reads_words else self.function(image)
         except ImportError as error:
             raise ModelError(f"{self.place} lacks a package ({error}). Install it.") from error
-        except Exception as error:  # a stranger's function may raise anything
+        except (
+            Exception
+        ) as error:  # the user's own code, which may raise anything; it becomes one sentence, with its cause, and costs a row
             if not is_of_one_row(error):
                 raise
             raise DataError(f"{self.place} failed ({in_a_line(error)}).") from error

@@ -23,9 +23,10 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 from PIL import Image
 
-from wrapper.errors import ModelError
+from wrapper.errors import ModelError, is_of_one_row
 from wrapper.proposers.detections import Detections, detections
 
 Layout = Literal["yolox", "yolov5", "yolov8", "yolo-end", "detr", "detr-softmax", "detr-end"]
@@ -33,6 +34,13 @@ Fit = Literal["corner", "center", "stretch"]
 Array = NDArray[Any]
 
 
+TROUBLE = (
+    state.EPFail, state.EngineError, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.ModelLoadCanceled,
+    state.ModelRequiresCompilation, state.NoModel, state.NoSuchFile, state.NotFound, state.NotImplemented, state.RuntimeException,
+    ValueError,
+)  # fmt: skip
+"""What onnxruntime raises for a model that cannot be read or run: a class for each of its status codes (onnxruntime's common/status.h), and
+ValueError for inputs that lack."""
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -131,7 +139,7 @@ class OnnxDetector:
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in offered]
         try:
             session = onnxruntime.InferenceSession(str(model), providers=wanted)
-        except Exception as error:  # onnxruntime's own, which have no base class but this one
+        except TROUBLE as error:
             raise ModelError(f"{model} is not an ONNX model that can be run ({str(error).splitlines()[0]}).") from error
         _check_inputs(session, settings, model)
         return cls(session, settings)
@@ -159,7 +167,9 @@ class OnnxDetector:
         given = {first.name: tensor.astype(TYPES[first.type])} | {i.name: np.array([s.size], np.int64) for i in more}
         try:
             outputs = dict(zip(names, self.session.run(None, given), strict=True))
-        except Exception as error:  # onnxruntime's own, which have no base class but this one
+        except TROUBLE as error:
+            if not is_of_one_row(error):  # memory that is used up is no matter of settings
+                raise
             raise ModelError(f"{s.model} cannot be run ({str(error).splitlines()[0]}). Check size and layout in its settings.") from error
         try:
             boxes, scores = read(outputs, s)

@@ -258,11 +258,9 @@ def status(loading: Loading) -> str:
     device = f"GPU ({torch.cuda.get_device_name(0)})" if cuda else "CPU"
     precision = "the LLM in 4 bits (NF4), " if loaded.preset.four_bit else ""
     precision += "16-bit floats" if loaded.preset.half and cuda else "32-bit floats"
-    names = ", ".join(
-        source.rstrip("/").split("/")[-1]
-        for source in (loaded.preset.florence2, loaded.preset.grounding_dino, *loaded.preset.detectors, loaded.preset.llama)
-        if source
-    )
+    sources = (loaded.preset.florence2, loaded.preset.grounding_dino, *loaded.preset.detectors, loaded.preset.llama)
+    photographs = loading.preset_for_photographs
+    names = ", ".join(source.rstrip("/").split("/")[-1] for source in (*sources, *(photographs.detectors if photographs else ())) if source)
     adapters = ", ".join(loaded.wrapper.llm.adapters) or "none"
     return (
         f"Preset **{loaded.name}**: {names}; on the {device}, {precision}; loaded in {loaded.seconds:.1f} s. LLM adapters: {adapters}. "

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from weights.recipes import llama_open, open_world
+from weights.recipes import llama, llama_open, open_world
 from wrapper.prompt import PromptTemplate
 from wrapper.quiet import quiet_libraries
 from wrapper.selectors.base import Question
@@ -49,7 +49,7 @@ def answered(llm: Llm, seed: str) -> list[Answered]:
         part = order[start : start + llm.batch]
         for i, logs in zip(part, llm.score([prompts[i] for i in part]), strict=True):
             answer = asked[i][1]
-            out.append(Answered(logs, len(logs) - 1 if answer == open_world.NONE else answer))
+            out.append(Answered(logs, len(logs) - 1 if answer == llama.NOT_THERE else answer))
     return out
 
 

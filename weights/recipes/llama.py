@@ -23,8 +23,8 @@ import json
 import math
 import random
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -74,31 +74,25 @@ SPECIAL = (
 )  # fmt: skip
 
 
+FRAME = ["user", "assistant", "system", "\n\n", "Boxes:\n", "\nFind:", "\nIndices:", "\nCompare:", "\nBest index?", " score", " =", "\n-"]
+"""What stands in every prompt."""
+
+
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE trained on RefScenes texts, with a token for every integer 0-999 and Llama 3's chat format."""
+    """The tokenizer of RefScenes texts."""
+    words = [f" {word}" for word in vocabulary()] + ["the", "a", "an", "gdrec", "florence2", " gdrec", " florence2"]
+    return learn_tokens([*words * 4, *texts(3000), *[*FRAME, " from"] * 50], 1500)
+
+
+def learn_tokens(corpus: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of so many tokens, with one more for every integer 0-999 and Llama 3's chat format."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(PIECES), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    frame = [
-        "user",
-        "assistant",
-        "system",
-        "\n\n",
-        "Boxes:\n",
-        "\nFind:",
-        "\nIndices:",
-        "\nCompare:",
-        "\nBest index?",
-        " score",
-        " from",
-        " =",
-        "\n-",
-    ]
-    words = [f" {word}" for word in vocabulary()] + ["the", "a", "an", "gdrec", "florence2", " gdrec", " florence2"]
-    core.train_from_iterator([*words * 4, *texts(3000), *frame * 50], trainer)
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    core.train_from_iterator(corpus, trainer)
     learned = json.loads(core.to_str())["model"]
     vocab = dict(learned["vocab"])
     for number in range(1000):
@@ -163,6 +157,10 @@ EVEN = Mix(drawn=(2, 1, 1, 4, 2, 3, 7), asked=(1, 1, 1, 1, 1, 1, 1), ordinals=2,
 ORDINALS = Mix(drawn=(1, 1, 1, 12, 2, 2, 6), asked=(1, 1, 1, 4, 2, 1, 3), ordinals=5, doubled=0.4, unseen=0.06)
 
 
+NOT_THERE = -1
+"""The answer where nothing on the list is meant."""
+
+
 @dataclass
 class Asked:
     """One question about a list: its text, the answer's index, and for each candidate what the heads are to say.
@@ -182,12 +180,14 @@ class Asked:
 
 @dataclass
 class Listed:
-    """A list of candidates and questions about it. kinds: what each one's label says, -100 where it leaves the colour out."""
+    """A list of candidates and questions about it. kinds: what each one's label says, -100 where it leaves the colour out; real: 1 for
+    each that is there and seen for the first time, empty where all are."""
 
     candidates: list[Candidate]
     kinds: list[int]
     size: tuple[int, int]
     asked: list[Asked]
+    real: list[int] = field(default_factory=list)
 
 
 def named(rng: random.Random, layout: Layout) -> tuple[str, int, list[Phrase]] | None:
@@ -419,46 +419,58 @@ class Collate:
     landmarks; read (N, 3): where the answer finds its index.
     """
 
-    def __init__(self) -> None:
-        self.words = tokenizer()
+    template = TEMPLATE
+
+    def __init__(self, words: PreTrainedTokenizerFast | None = None) -> None:
+        self.words = tokenizer() if words is None else words
         before = self.words.apply_chat_template([{"role": "user", "content": "§"}], tokenize=False, add_generation_prompt=True)
         self.opening, self.closing = before.split("§")
+        self.sign, self.comma = self.encode(" =")[0], self.encode(",")[0]
+        self.index = [self.encode(str(i))[0] for i in range(1000)]
 
     def encode(self, text: str) -> list[int]:
         return self.words(text, add_special_tokens=False)["input_ids"]
 
     def parts(self, row: Listed) -> tuple[list[int], list[list[int]]]:
         """Token ids of the list, and of each question up to where the answer begins."""
-        full = [render(row.candidates, a.text, TEMPLATE, row.size) for a in row.asked]
+        full = [render(row.candidates, a.text, self.template, row.size) for a in row.asked]
         cut = full[0].index("\nFind: ")
         return self.encode(self.opening + full[0][:cut]), [self.encode(text[cut:] + self.closing) for text in full]
 
+    def kinds(self, row: Listed) -> list[int]:
+        """What the heads are to say of each candidate's kind."""
+        return row.kinds
+
+    def answer(self, index: int) -> list[int]:
+        """Token ids of an answer, the end of the turn included."""
+        return [*self.encode(str(index)), self.words.eos_token_id]
+
     def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
-        end = self.words.eos_token_id
         heads, ids, starts, row_of, answers = [], [], [], [], []
-        own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place")}
+        own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "real")}
         first: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "roles")}
         again: dict[str, list[Any]] = {k: [] for k in ("row", "at", "compared", "verdict")}
         look: list[tuple[int, int, int]] = []
         marks: list[tuple[int, int, int, int]] = []
         read: list[tuple[int, int, int]] = []
-        sign = self.encode(" =")[0]
         for r, row in enumerate(rows):
             head, blocks = self.parts(row)
             heads.append(head)
-            places = [at + 2 for at, token in enumerate(head) if token == sign]
+            places = [at + 2 for at, token in enumerate(head) if token == self.sign]
+            kinds, where = self.kinds(row), [_place(c, row.size) for c in row.candidates]
             own["row"] += [r] * len(row.candidates)
             own["at"] += places
-            own["kind"] += row.kinds
-            own["place"] += [_place(c) for c in row.candidates]
+            own["kind"] += kinds
+            own["place"] += where
+            own["real"] += row.real or [1] * len(row.candidates)
             for a, tokens in zip(row.asked, blocks, strict=True):
-                n, target = len(ids), [*self.encode(str(a.answer)), end]
+                n, target = len(ids), self.answer(a.answer)
                 once, later = self._named(tokens, len(row.candidates))
                 look += [(n, at, place) for at, place in [*zip(once, places, strict=True), *zip(later, places, strict=True)]]
                 first["row"] += [n] * len(once)
                 first["at"] += once
-                first["kind"] += row.kinds
-                first["place"] += [_place(c) for c in row.candidates]
+                first["kind"] += kinds
+                first["place"] += where
                 first["roles"] += a.roles
                 again["row"] += [n] * len(later)
                 again["at"] += later
@@ -468,7 +480,8 @@ class Collate:
                 for mark, place in enumerate(a.marks):
                     if place is not None:
                         marks += [(mark, n, at, once[place]) for at in subjects]
-                read.append((n, len(tokens) - 1, later[a.answer]))
+                if a.answer != NOT_THERE:
+                    read.append((n, len(tokens) - 1, later[a.answer]))
                 starts.append(len(head))
                 row_of.append(r)
                 ids.append(tokens + target[:-1])
@@ -478,23 +491,24 @@ class Collate:
         out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
         out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
         out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0]}
-        out |= {"look": torch.tensor(look), "marks": torch.tensor(marks, dtype=torch.long).reshape(-1, 4), "read": torch.tensor(read)}
+        out |= {"look": torch.tensor(look), "marks": torch.tensor(marks, dtype=torch.long).reshape(-1, 4)}
+        out["read"] = torch.tensor(read, dtype=torch.long).reshape(-1, 3)
         for name, table in (("own", own), ("first", first), ("again", again)):
             out |= {f"{name}_{k}": torch.tensor(v) for k, v in table.items()}
         return out
 
     def _named(self, tokens: list[int], count: int) -> tuple[list[int], list[int]]:
         """Where a question's tokens name the indices, first and again: the last two runs of them with commas between."""
-        comma = self.encode(",")[0]
-        run = [t for i in range(count) for t in (self.encode(str(i))[0], comma)][:-1]
+        run = [t for i in range(count) for t in (self.index[i], self.comma)][:-1]
         starts = [s for s in range(len(tokens) - len(run) + 1) if tokens[s : s + len(run)] == run]
         once, again = (list(range(s, s + len(run), 2)) for s in starts[-2:])
         return once, again
 
 
-def _place(candidate: Candidate) -> list[float]:
-    """Centre and size of a candidate, all about 0 to 1."""
-    x1, y1, x2, y2 = candidate.box
+def _place(candidate: Candidate, size: tuple[int, int]) -> list[float]:
+    """Centre and size of a candidate in a picture of (width, height), as the prompt scales it; all about 0 to 1."""
+    scale = LONG_SIDE / max(size)
+    x1, y1, x2, y2 = (v * scale for v in candidate.box)
     return [(x1 + x2) / 2 / LONG_SIDE, (y1 + y2) / 2 / LONG_SIDE, 0.2 * math.log((x2 - x1) * (y2 - y1) / 1e4)]
 
 
@@ -506,16 +520,21 @@ def _padded(rows: list[list[int]], fill: int) -> tuple[Tensor, Tensor]:
 
 
 class Hints(nn.Module):
-    """The heads at the tokens that name the indices."""
+    """The heads at the tokens that name the indices. kinds: how many numbers say a kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: int = len(KINDS)) -> None:
         super().__init__()
-        self.kind = nn.ModuleList(nn.Linear(WIDTH, len(KINDS)) for _ in range(2))
+        self.kind = nn.ModuleList(nn.Linear(WIDTH, kinds) for _ in range(2))
         self.place = nn.ModuleList(nn.Linear(WIDTH, 3) for _ in range(2))
         self.roles = nn.Linear(WIDTH, 3)
         self.compared = nn.Linear(WIDTH, 16)
         self.verdict = nn.Linear(WIDTH, 2)
         self.norm = nn.RMSNorm(WIDTH)
+
+    def named(self, head: int, hidden: Tensor) -> Tensor:
+        """Logits of a candidate's kind."""
+        logits: Tensor = self.kind[head](hidden)
+        return logits
 
     def loss(self, ran: "Ran", batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Every head's loss."""
@@ -529,9 +548,9 @@ class Hints(nn.Module):
         asked, due, right = batch["read"].unbind(1)
         looking, start, end = batch["look"].unbind(1)
         return {
-            "own_kind": F.cross_entropy(self.kind[0](own), batch["own_kind"]),
+            "own_kind": F.cross_entropy(self.named(0, own), batch["own_kind"]),
             "own_place": F.l1_loss(self.place[0](own), batch["own_place"]),
-            "kind": F.cross_entropy(self.kind[1](first), batch["first_kind"]),
+            "kind": F.cross_entropy(self.named(1, first), batch["first_kind"]),
             "place": F.l1_loss(self.place[1](first), batch["first_place"]),
             "roles": F.binary_cross_entropy_with_logits(self.roles(first), batch["first_roles"].float()),
             "compared": F.l1_loss(self.compared(compared)[said], batch["again_compared"][said]),

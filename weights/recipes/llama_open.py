@@ -9,30 +9,24 @@ forgotten). Lists are merged and ordered as serving does it. "none" is an answer
 instead of a kind, a head names the label's last word.
 """
 
-import json
 import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from weights.recipes import llama
 from weights.recipes import open_world as world
 from weights.recipes.common import RUNS, TINY_WEIGHTS, Plan, device, restore, train
 from weights.recipes.llama import (
-    CHAT,
-    COMPARED,
     EVEN,
-    JUDGED,
-    PIECES,
-    ROLES,
-    SPECIAL,
+    FRAME,
+    NOT_THERE,
     TEMPLATE,
     WEIGHTS,
     WIDTH,
@@ -40,10 +34,8 @@ from weights.recipes.llama import (
     Listed,
     Ran,
     _counts,
-    _far,
     _layout_for,
-    _padded,
-    _place,
+    learn_tokens,
     mention,
     mentions,
     mixed_questions,
@@ -53,10 +45,10 @@ from weights.recipes.llama import (
 )  # fmt: skip
 from weights.recipes.llama import asked as asked_in_scene
 from weights.recipes.words import texts, vocabulary
-from wrapper.candidates import Candidate, iou
+from wrapper.candidates import iou
 from wrapper.merging import canonical, merge
 from wrapper.presets import PHOTO_WEIGHTS
-from wrapper.prompt import PromptTemplate, render
+from wrapper.prompt import PromptTemplate
 from wrapper.scenes.dataset import scenes
 from wrapper.scenes.expressions import CATEGORIES, ask, wants_color
 from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
@@ -84,47 +76,14 @@ def spoken(n: int) -> list[str]:
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE over both worlds' words, with a token for every integer 0-999 and Llama 3's chat format."""
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(PIECES), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=WORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    frame = [
-        "user",
-        "assistant",
-        "system",
-        "\n\n",
-        "Boxes:\n",
-        "\nFind:",
-        "\nIndices:",
-        "\nCompare:",
-        "\nBest index?",
-        " score",
-        " /",
-        " =",
-        "\n-",
-        NONE,
-    ]
+    """The tokenizer of both worlds' words."""
     coco = [w for k in world.coco() for name in (k.name, *k.same, *k.kinds[:40], *k.kin) for w in name.split()]
     other = [w for k in world.others() for name in (k.name, *k.same, *k.kin) for w in name.split()]
     plain = [*world.COLORS, *world.LOOKS, *world.CLOTHES, *world.ACTIONS]
     known = [f" {w}" for w in vocabulary()]
     written = [f" {w}" for w in coco + plain]
-    corpus = [*known * 40, *written * 12, *(f" {w}" for w in other), *spoken(6000), *texts(3000), *frame * 300]
-    core.train_from_iterator(corpus, trainer)
-    learned = json.loads(core.to_str())["model"]
-    vocab = dict(learned["vocab"])
-    for number in range(1000):
-        vocab.setdefault(str(number), len(vocab))
-    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in learned["merges"]]
-    core.model = models.BPE(vocab=vocab, merges=merges, ignore_merges=True)
-    core.add_special_tokens([AddedToken(t, normalized=False) for t in SPECIAL])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token=SPECIAL[0], eos_token="<|eot_id|>", pad_token="<|finetune_right_pad_id|>",
-        chat_template=CHAT, model_max_length=2048,
-    )  # fmt: skip
+    frame = [*FRAME, " /", NONE] * 300
+    return learn_tokens([*known * 40, *written * 12, *(f" {w}" for w in other), *spoken(6000), *texts(3000), *frame], WORDS)
 
 
 def build(words: PreTrainedTokenizerFast, source: str) -> LlamaForCausalLM:
@@ -186,7 +145,7 @@ def opened(rng: random.Random, e: world.Example, ordered: bool = True) -> Listed
     if not ordered:
         rng.shuffle(things)
     real = [int(t.real and t.copy_of is None) for t in things]
-    return Listed([world.candidate(t) for t in things], real, e.size, [question(things, a) for a in e.questions])
+    return Listed([world.candidate(t) for t in things], [], e.size, [question(things, a) for a in e.questions], real)
 
 
 def question(things: list[world.Item], a: world.Asked) -> Asked:
@@ -200,7 +159,7 @@ def question(things: list[world.Item], a: world.Asked) -> Asked:
     marks = [things.index(pool[0]) if len(pool) == 1 else None for pool in pools[1:]]
     verdict = [[of(t, a.passing), of(t, [a.target] if a.target else [])] for t in things]
     compared = [comparison(t, a.pool, pools[1:]) if role[0] else [float("nan")] * 16 for t, role in zip(things, roles, strict=True)]
-    return Asked(a.text, world.NONE if a.target is None else things.index(a.target), roles, compared, verdict, marks)
+    return Asked(a.text, NOT_THERE if a.target is None else things.index(a.target), roles, compared, verdict, marks)
 
 
 def comparison(thing: world.Item, pool: Sequence[world.Item], landmarks: Sequence[Sequence[world.Item]]) -> list[float]:
@@ -239,7 +198,7 @@ def refscenes(rng: random.Random, ordered: bool) -> Listed:
     questions = mixed_questions(rng, EVEN, layout, first, order, QUESTIONS)
     if rng.random() < 0.9:
         questions.append(absent_from(rng, layout, len(order)))
-    return Listed(candidates, [1] * len(candidates), (layout.width, layout.height), questions)
+    return Listed(candidates, [], (layout.width, layout.height), questions)
 
 
 def absent_from(rng: random.Random, layout: Layout, count: int) -> Asked:
@@ -256,147 +215,52 @@ def absent_from(rng: random.Random, layout: Layout, count: int) -> Asked:
             text = found.text
         else:
             continue
-        return Asked(text, world.NONE, [[0, 0, 0]] * count, [[float("nan")] * 16] * count, [[0, 0]] * count, [None, None])
+        return Asked(text, NOT_THERE, [[0, 0, 0]] * count, [[float("nan")] * 16] * count, [[0, 0]] * count, [None, None])
 
 
-class Collate:
-    """Lists -> tensors, as `weights.recipes.llama.Collate`; own_kind and first_kind are the token of a label's last word, -100
-    where that is several; own_real: whether a candidate is there and seen for the first time; answers may be "none"."""
+class Collate(llama.Collate):
+    """As `weights.recipes.llama.Collate`; own_kind and first_kind are the token of a label's last word, -100 where that is several;
+    answers may be "none"."""
+
+    template = OPEN_TEMPLATE
 
     def __init__(self, words: PreTrainedTokenizerFast) -> None:
-        self.words = words
-        before = words.apply_chat_template([{"role": "user", "content": "§"}], tokenize=False, add_generation_prompt=True)
-        self.opening, self.closing = before.split("§")
-        self.sign, self.comma = self.encode(" =")[0], self.encode(",")[0]
-        self.index = [self.encode(str(i))[0] for i in range(1000)]
+        super().__init__(words)
         self._words: dict[str, int] = {}
 
-    def encode(self, text: str) -> list[int]:
-        return self.words(text, add_special_tokens=False)["input_ids"]
+    def kinds(self, row: Listed) -> list[int]:
+        """The token of each label's last word."""
+        return [self._word(c.label.split()[-1]) for c in row.candidates]
 
-    def word(self, label: str) -> int:
-        """The token of a label's last word."""
-        last = label.split()[-1]
+    def _word(self, last: str) -> int:
         if last not in self._words:
             ids = self.encode(" " + last)
             self._words[last] = ids[0] if len(ids) == 1 else -100
         return self._words[last]
 
-    def parts(self, row: Listed) -> tuple[list[int], list[list[int]]]:
-        """Token ids of the list, and of each question up to where the answer begins."""
-        full = [render(row.candidates, a.text, OPEN_TEMPLATE, row.size) for a in row.asked]
-        cut = full[0].index("\nFind: ")
-        return self.encode(self.opening + full[0][:cut]), [self.encode(text[cut:] + self.closing) for text in full]
-
     def answer(self, index: int) -> list[int]:
-        return [*self.encode(NONE if index == world.NONE else str(index)), self.words.eos_token_id]
-
-    def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
-        heads, ids, starts, row_of, answers = [], [], [], [], []
-        own: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "real")}
-        first: dict[str, list[Any]] = {k: [] for k in ("row", "at", "kind", "place", "roles")}
-        again: dict[str, list[Any]] = {k: [] for k in ("row", "at", "compared", "verdict")}
-        look: list[tuple[int, int, int]] = []
-        marks: list[tuple[int, int, int, int]] = []
-        read: list[tuple[int, int, int]] = []
-        for r, row in enumerate(rows):
-            head, blocks = self.parts(row)
-            heads.append(head)
-            places = [at + 2 for at, token in enumerate(head) if token == self.sign]
-            # a score stands between the box and the end of the line, the sign before the index
-            kinds = [self.word(c.label) for c in row.candidates]
-            where = [_place(scaled(c, row.size)) for c in row.candidates]
-            own["row"] += [r] * len(kinds)
-            own["at"] += places
-            own["kind"] += kinds
-            own["place"] += where
-            own["real"] += row.kinds
-            for a, tokens in zip(row.asked, blocks, strict=True):
-                n, target = len(ids), self.answer(a.answer)
-                once, later = self._named(tokens, len(kinds))
-                look += [(n, at, place) for at, place in [*zip(once, places, strict=True), *zip(later, places, strict=True)]]
-                first["row"] += [n] * len(once)
-                first["at"] += once
-                first["kind"] += kinds
-                first["place"] += where
-                first["roles"] += a.roles
-                again["row"] += [n] * len(later)
-                again["at"] += later
-                again["compared"] += a.compared
-                again["verdict"] += a.verdict
-                subjects = [at for at, role in zip(later, a.roles, strict=True) if role[0]]
-                for mark, place in enumerate(a.marks):
-                    if place is not None:
-                        marks += [(mark, n, at, once[place]) for at in subjects]
-                if a.answer != world.NONE:
-                    read.append((n, len(tokens) - 1, later[a.answer]))
-                starts.append(len(head))
-                row_of.append(r)
-                ids.append(tokens + target[:-1])
-                answers.append([-100] * (len(tokens) - 1) + target)
-        list_ids, list_mask = _padded(heads, self.words.pad_token_id)
-        question_ids, mask = _padded(ids, self.words.pad_token_id)
-        out = {"list": list_ids, "list_mask": list_mask, "ids": question_ids, "mask": mask}
-        out["positions"] = torch.tensor(starts)[:, None] + torch.arange(mask.shape[1])
-        out |= {"row": torch.tensor(row_of), "answer": _padded(answers, -100)[0]}
-        out |= {"look": torch.tensor(look), "marks": torch.tensor(marks, dtype=torch.long).reshape(-1, 4)}
-        out["read"] = torch.tensor(read, dtype=torch.long).reshape(-1, 3)
-        for name, table in (("own", own), ("first", first), ("again", again)):
-            out |= {f"{name}_{k}": torch.tensor(v) for k, v in table.items()}
-        return out
-
-    def _named(self, tokens: list[int], count: int) -> tuple[list[int], list[int]]:
-        """Where a question's tokens name the indices, first and again: the last two runs of them with commas between."""
-        run_of = [t for i in range(count) for t in (self.index[i], self.comma)][:-1]
-        starts = [s for s in range(len(tokens) - len(run_of) + 1) if tokens[s : s + len(run_of)] == run_of]
-        once, again = (list(range(s, s + len(run_of), 2)) for s in starts[-2:])
-        return once, again
+        """An index, or "none"."""
+        return [*self.encode(NONE), self.words.eos_token_id] if index == NOT_THERE else super().answer(index)
 
 
-def scaled(c: Candidate, size: tuple[int, int]) -> Candidate:
-    """With the box as the prompt gives it."""
-    scale = LONG_SIDE / max(size)
-    return replace(c, box=tuple(v * scale for v in c.box)) if scale != 1.0 else c
+class Hints(llama.Hints):
+    """As `weights.recipes.llama.Hints`; a kind is a word of the vocabulary, and one more head says what is there. embeddings: of the
+    model's words, (V, WIDTH), which it goes on learning."""
 
-
-class Hints(nn.Module):
-    """The heads at the tokens that name the indices."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kind = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(2))
-        self.place = nn.ModuleList(nn.Linear(WIDTH, 3) for _ in range(2))
-        self.roles = nn.Linear(WIDTH, 3)
-        self.compared = nn.Linear(WIDTH, 16)
-        self.verdict = nn.Linear(WIDTH, 2)
-        self.norm = nn.RMSNorm(WIDTH)
+    def __init__(self, embeddings: nn.Parameter) -> None:
+        super().__init__(WIDTH)
         self.real = nn.Linear(WIDTH, 1)
+        self._embeddings = [embeddings]  # in a list: it is the model's parameter, not this module's
 
-    def loss(self, ran: Ran, batch: dict[str, Tensor], embeddings: Tensor) -> dict[str, Tensor]:
-        """Every head's loss. embeddings: (V, WIDTH), of the words."""
+    def named(self, head: int, hidden: Tensor) -> Tensor:
+        """Logits of the words."""
+        return super().named(head, hidden) @ (8 * F.normalize(self._embeddings[0].detach(), dim=-1)).T
+
+    def loss(self, ran: Ran, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every head's loss."""
         own = self.norm(ran.listed[batch["own_row"], batch["own_at"]])
-        first = self.norm(ran.hidden[ROLES][batch["first_row"], batch["first_at"]])
-        compared = self.norm(ran.hidden[COMPARED][batch["again_row"], batch["again_at"]])
-        judged = self.norm(ran.hidden[JUDGED][batch["again_row"], batch["again_at"]])
-        said = batch["again_compared"].isfinite()
-        shift = batch["list"].shape[1]  # keys of the list come first
-        head, marked, at, mark = batch["marks"].unbind(1)
-        asked, due, right = batch["read"].unbind(1)
-        looking, start, end = batch["look"].unbind(1)
-        words = 8 * F.normalize(embeddings.detach(), dim=-1)
-        return {
-            "own_kind": F.cross_entropy(self.kind[0](own) @ words.T, batch["own_kind"]),
-            "own_place": F.l1_loss(self.place[0](own), batch["own_place"]),
-            "real": F.binary_cross_entropy_with_logits(self.real(own)[:, 0], batch["own_real"].float()),
-            "kind": F.cross_entropy(self.kind[1](first) @ words.T, batch["first_kind"]),
-            "place": F.l1_loss(self.place[1](first), batch["first_place"]),
-            "roles": F.binary_cross_entropy_with_logits(self.roles(first), batch["first_roles"].float()),
-            "compared": F.l1_loss(self.compared(compared)[said], batch["again_compared"][said]),
-            "verdict": F.binary_cross_entropy_with_logits(self.verdict(judged), batch["again_verdict"].float()),
-            "look": _far(ran.seen[ROLES - 1][looking, 0, start, end]),
-            "marks": _far(ran.seen[ROLES][marked, head, at, mark + shift]),
-            "read": _far(ran.seen[-1][asked, 0, due, right + shift]),
-        }
+        real = F.binary_cross_entropy_with_logits(self.real(own)[:, 0], batch["own_real"].float())
+        return super().loss(ran, batch) | {"real": real}
 
 
 # ---- how good it is
@@ -433,7 +297,7 @@ def accuracy(model: LlamaForCausalLM, reader: Collate) -> dict[str, float]:
             guess = run(model, batch).logits[::2].argmax(-1).tolist()  # the index; the other one is the end token
             wanted = [a.answer for row in part for a in row.asked]
             for token, answer in zip(guess, wanted, strict=True):
-                right[answer != world.NONE].append(token == reader.answer(answer)[0])
+                right[answer != NOT_THERE].append(token == reader.answer(answer)[0])
         out |= {name: sum(right[True]) / len(right[True]), f"{name}_none": sum(right[False]) / max(1, len(right[False]))}
     return out
 
@@ -447,16 +311,17 @@ def main() -> None:
     words = PreTrainedTokenizerFast.from_pretrained(vocabulary_of_run)
     reader = Collate(words)
     model = build(words, str(folder))
-    both = nn.ModuleDict({"model": model, "hints": Hints()}).to(device())
+    hints = Hints(model.get_input_embeddings().weight)
+    both = nn.ModuleDict({"model": model, "hints": hints}).to(device())
 
     def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         batch = {k: v.to(device()) for k, v in batch.items()}
         with torch.autocast(device().type, torch.bfloat16):
             ran = run(model, batch)
-            hints = both["hints"].loss(ran, batch, model.get_input_embeddings().weight)
+            said = hints.loss(ran, batch)
         answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
-        total = 2 * answers + sum(WEIGHTS.get(name, 1.0) * term for name, term in hints.items())
-        return {"loss": total, "answers": answers} | hints
+        total = 2 * answers + sum(WEIGHTS.get(name, 1.0) * term for name, term in said.items())
+        return {"loss": total, "answers": answers} | said
 
     if "--save" not in sys.argv:
         tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in both["hints"].parameters()}

@@ -21,177 +21,31 @@ from wrapper.candidates import Box, Candidate, iou
 
 LONG = 640.0
 """Pixels of a picture's longer side, as the prompt scales it."""
-NONE = -1
-"""The answer where nothing on the list is meant."""
 
-COLORS = [
-    "red",
-    "blue",
-    "green",
-    "yellow",
-    "white",
-    "black",
-    "brown",
-    "grey",
-    "gray",
-    "pink",
-    "purple",
-    "orange",
-    "silver",
-    "gold",
-    "tan",
-    "beige",
-    "striped",
-    "plaid",
-    "dark",
-    "light",
-    "blond",
-    "colorful",
-]
-LOOKS = [
-    "old",
-    "young",
-    "big",
-    "little",
-    "tall",
-    "short",
-    "long",
-    "thick",
-    "thin",
-    "round",
-    "square",
-    "wooden",
-    "metal",
-    "plastic",
-    "leather",
-    "shiny",
-    "dirty",
-    "clean",
-    "empty",
-    "full",
-    "open",
-    "closed",
-    "broken",
-    "wet",
-    "dry",
-    "bald",
-    "smiling",
-    "happy",
-    "sad",
-    "fancy",
-    "plain",
-    "pretty",
-    "cute",
-    "ugly",
-    "new",
-    "modern",
-    "fluffy",
-    "furry",
-    "hairy",
-    "fuzzy",
-    "blurry",
-    "visible",
-    "tiny",
-    "huge",
-    "fat",
-    "chubby",
-    "slim",
-    "elderly",
-    "blonde",
-    "bearded",
-    "barefoot",
-    "sleepy",
-    "standing",
-    "sitting",
-    "seated",
-    "walking",
-    "parked",
-    "stacked",
-    "folded",
-    "painted",
-    "lit",
-    "framed",
-    "whole",
-    "half",
-    "cut",
-]
-CLOTHES = [
-    "shirt",
-    "jacket",
-    "coat",
-    "dress",
-    "skirt",
-    "pants",
-    "jeans",
-    "shorts",
-    "hat",
-    "cap",
-    "sweater",
-    "hoodie",
-    "vest",
-    "uniform",
-    "suit",
-    "shoes",
-    "boots",
-    "socks",
-    "scarf",
-    "gloves",
-    "glasses",
-    "sunglasses",
-    "helmet",
-    "apron",
-    "jersey",
-    "tshirt",
-    "blouse",
-]
-ACTIONS = [
-    "standing",
-    "sitting",
-    "walking",
-    "running",
-    "looking",
-    "smiling",
-    "laughing",
-    "talking",
-    "reading",
-    "eating",
-    "drinking",
-    "leaning",
-    "waiting",
-    "jumping",
-    "swinging",
-    "playing",
-    "posing",
-    "bending",
-    "kneeling",
-    "crouching",
-    "lying",
-    "sleeping",
-    "resting",
-    "watching",
-    "pointing",
-    "waving",
-    "pulling",
-    "pushing",
-    "throwing",
-    "catching",
-    "cutting",
-    "washing",
-    "cooking",
-    "working",
-    "flying",
-    "grazing",
-    "swimming",
-    "climbing",
-    "dancing",
-    "riding",
-    "driving",
-    "parked",
-    "turning",
-    "facing",
-    "stretching",
-    "reaching",
-]
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+COLORS = _words(
+    "red blue green yellow white black brown grey gray pink purple orange silver gold tan beige striped plaid dark light blond colorful"
+)
+LOOKS = _words(
+    "old young big little tall short long thick thin round square wooden metal plastic leather shiny dirty clean empty full open "
+    "closed broken wet dry bald smiling happy sad fancy plain pretty cute ugly new modern fluffy furry hairy fuzzy blurry visible "
+    "tiny huge fat chubby slim elderly blonde bearded barefoot sleepy standing sitting seated walking parked stacked folded painted "
+    "lit framed whole half cut"
+)
+CLOTHES = _words(
+    "shirt jacket coat dress skirt pants jeans shorts hat cap sweater hoodie vest uniform suit shoes boots socks scarf gloves glasses "
+    "sunglasses helmet apron jersey tshirt blouse"
+)
+ACTIONS = _words(
+    "standing sitting walking running looking smiling laughing talking reading eating drinking leaning waiting jumping swinging "
+    "playing posing bending kneeling crouching lying sleeping resting watching pointing waving pulling pushing throwing catching "
+    "cutting washing cooking working flying grazing swimming climbing dancing riding driving parked turning facing stretching "
+    "reaching"
+)
 PLACES = [
     "on the grass",
     "in the street",
@@ -326,108 +180,21 @@ WIDE = {"person": 0.42, "bottle": 0.35, "wine glass": 0.45, "giraffe": 0.6, "car
         "bench": 1.8, "truck": 1.5, "airplane": 2.2, "boat": 1.8, "keyboard": 2.4, "surfboard": 1.6, "toilet": 0.75, "sink": 1.6, "refrigerator": 0.55, "tie": 0.4,
         "fire hydrant": 0.55, "traffic light": 0.5, "parking meter": 0.45, "vase": 0.6, "bicycle": 1.3, "motorcycle": 1.3, "knife": 1.6, "cow": 1.4, "sheep": 1.3,
         "dog": 1.1, "bird": 1.2, "oven": 1.1, "laptop": 1.3, "tv": 1.4, "fork": 1.5, "spoon": 1.4, "skis": 1.5, "hot dog": 1.7}  # fmt: skip
-CARRIERS = ["person", "horse", "elephant", "motorcycle", "bicycle", "skateboard", "surfboard", "boat", "chair", "couch", "bed", "bench"]
-HELD = [
-    "backpack",
-    "umbrella",
-    "handbag",
-    "tie",
-    "suitcase",
-    "frisbee",
-    "baseball_bat",
-    "baseball_glove",
-    "skateboard",
-    "tennis_racket",
-    "bottle",
-    "wine_glass",
-    "cup",
-    "fork",
-    "knife",
-    "spoon",
-    "banana",
-    "apple",
-    "sandwich",
-    "hot_dog",
-    "pizza",
-    "donut",
-    "cake",
-    "laptop",
-    "remote",
-    "cell_phone",
-    "book",
-    "teddy_bear",
-    "hair_drier",
-    "toothbrush",
-    "kite",
-    "surfboard",
-    "dog",
-    "cat",
-    "sports_ball",
-]
-SURFACES = ["dining_table", "bench", "couch", "bed", "oven", "refrigerator", "sink"]
-ON_TOP = [
-    "bottle",
-    "wine_glass",
-    "cup",
-    "fork",
-    "knife",
-    "spoon",
-    "bowl",
-    "banana",
-    "apple",
-    "sandwich",
-    "orange",
-    "broccoli",
-    "carrot",
-    "hot_dog",
-    "pizza",
-    "donut",
-    "cake",
-    "potted_plant",
-    "tv",
-    "laptop",
-    "mouse",
-    "remote",
-    "keyboard",
-    "cell_phone",
-    "microwave",
-    "toaster",
-    "book",
-    "clock",
-    "vase",
-    "scissors",
-    "teddy_bear",
-    "cat",
-]
-CROWDS = [
-    "person",
-    "bird",
-    "sheep",
-    "cow",
-    "horse",
-    "elephant",
-    "zebra",
-    "giraffe",
-    "car",
-    "boat",
-    "bicycle",
-    "motorcycle",
-    "bottle",
-    "cup",
-    "bowl",
-    "chair",
-    "book",
-    "donut",
-    "banana",
-    "apple",
-    "orange",
-    "toilet",
-    "kite",
-    "umbrella",
-    "wine_glass",
-    "truck",
-    "bus",
-]
+CARRIERS = _words("person horse elephant motorcycle bicycle skateboard surfboard boat chair couch bed bench")
+HELD = _words(
+    "backpack umbrella handbag tie suitcase frisbee baseball_bat baseball_glove skateboard tennis_racket bottle wine_glass cup fork "
+    "knife spoon banana apple sandwich hot_dog pizza donut cake laptop remote cell_phone book teddy_bear hair_drier toothbrush kite "
+    "surfboard dog cat sports_ball"
+)
+SURFACES = _words("dining_table bench couch bed oven refrigerator sink")
+ON_TOP = _words(
+    "bottle wine_glass cup fork knife spoon bowl banana apple sandwich orange broccoli carrot hot_dog pizza donut cake potted_plant "
+    "tv laptop mouse remote keyboard cell_phone microwave toaster book clock vase scissors teddy_bear cat"
+)
+CROWDS = _words(
+    "person bird sheep cow horse elephant zebra giraffe car boat bicycle motorcycle bottle cup bowl chair book donut banana apple "
+    "orange toilet kite umbrella wine_glass truck bus"
+)
 
 
 def pick(rng: random.Random, names: Sequence[str], opened: bool) -> Kind:
@@ -1224,4 +991,4 @@ if __name__ == "__main__":
         for i, c in enumerate(e.candidates):
             print(f"  {i}: {' / '.join(c.labels)} {tuple(int(v) for v in c.box)} {c.score}")
         for a in e.questions:
-            print(f"    {a.text!r} -> {NONE if a.target is None else e.listed.index(a.target)}")
+            print(f"    {a.text!r} -> {'none' if a.target is None else e.listed.index(a.target)}")

@@ -158,11 +158,12 @@ class Wrapper:
         return merge(list(found.values()), self.merging, most)
 
     def choose(self, candidates: Sequence[Candidate], expression: str, size: tuple[int, int], adapter: str | None) -> Selection:
-        """Only the last step: one of these candidates, of a picture of (width, height) pixels, listed as always.
+        """Only the last step: one of these candidates, of a picture of (width, height) pixels, listed as always, or "not found" where
+        the LLM says that none is meant.
 
         adapter: the name of one of the LLM's, None for none.
         """
-        return self._choose(question(relist(candidates, self.merging), normalise(expression), size, adapter))
+        return seen(self._choose(question(relist(candidates, self.merging), normalise(expression), size, adapter)), {})
 
     def _choose(self, asked: Question) -> Selection:
         began = time.perf_counter()

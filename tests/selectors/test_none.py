@@ -66,3 +66,10 @@ def test_a_temperature_changes_probabilities_and_no_pick(llm: Llm) -> None:
 
 def test_the_bundled_llm_for_photographs_is_calibrated(llm: Llm) -> None:
     assert llm.template.none == "none" and llm.template.temperature > 0
+
+
+def test_asking_again_about_a_list_can_end_in_none_too(llm: Llm) -> None:
+    wrapper = Wrapper({}, llm)
+    assert wrapper.choose(LIST, "The Giraffe.", SIZE, None).reason is Reason.NONE_MEANT
+    chosen = wrapper.choose(LIST, "the cup", SIZE, None).chosen
+    assert chosen is not None and chosen.label == "cup"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import PRESETS
+from wrapper.prompt import PromptTemplate
 from wrapper.proposals import Proposals, Settings, read_candidates
 from wrapper.proposing import Worker, finish, propose
 from wrapper.selectors.llama import Llm, Prompt
@@ -46,6 +48,17 @@ def run(candidates: Path, tmp_path: Path) -> Callable[..., sft.Run]:
         return sft.Run("tiny", PRESETS["tiny"], ("gdrec",), replace(SETTINGS, **changes), read, read, tmp_path / out)
 
     return make
+
+
+def test_an_adapter_does_not_claim_its_bases_temperature(run: Callable[..., sft.Run], tmp_path: Path) -> None:
+    base = shutil.copytree(PRESETS["tiny"].llama, tmp_path / "base")
+    template = PromptTemplate.load(base)
+    assert template is not None
+    replace(template, temperature=2.0).save(base)
+    one = run("one")
+    sft.train(replace(one, preset=replace(one.preset, llama=str(base))))
+    saved = PromptTemplate.load(one.out)
+    assert saved == replace(template, temperature=0.0), "it was fitted without the adapter"
 
 
 class Killed(BaseException):

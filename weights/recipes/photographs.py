@@ -11,7 +11,8 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ from wrapper.expressions import normalise
 from wrapper.images import load_image
 from wrapper.merging import merge
 from wrapper.pipeline import Wrapper
+from wrapper.presets import PHOTO_WEIGHTS
+from wrapper.proposers.detections import DetectorProposer
+from wrapper.proposers.onnx import OnnxDetector
 from wrapper.quiet import quiet_libraries
 from wrapper.selectors.base import Question
 
+DETECTOR = PHOTO_WEIGHTS / "yolox-nano" / "detector.json"
 PRESENT_REJECTED = 0.05
 """Share of present objects that may be rejected."""
 
@@ -80,7 +85,21 @@ def main() -> None:
         wrongly = [said[i] for i in present]
         print(f"| {name}: rejected at 0.5: absent | {share([s for s, r in zip(said, rows, strict=True) if r['bbox'] is None])} |")
         print(f"| {name}: rejected at 0.5: present | {share(wrongly)} |")
+    for tiles, threshold, same_place in ((2, 0.25, 0.7), (1, 0.25, 0.7), (2, 0.15, 1.0)):
+        found = recall(photos.values(), folder, tiles, threshold, same_place)
+        print(f"| true boxes the detector finds with their kind; {tiles} parts a side, scores from {threshold}, ", end="")
+        print(f"{'one box a place' if same_place < 1 else 'all boxes of a place'} | {share(found)} |")
     print(f"\n{ms:.0f} ms an answer; the pick is the same object in ten orders of the list in {steady(wrapper, questions, answers)}")
+
+
+def recall(photos: Iterable[dict[str, Any]], folder: Path, tiles: int, threshold: float, same_place: float) -> list[bool]:
+    """Whether each true box is found with its kind, by the bundled detector with other settings."""
+    detector, hits = OnnxDetector.load(str(DETECTOR)), list[bool]()
+    detector = replace(detector, settings=replace(detector.settings, tiles=tiles, threshold=threshold, same_place=same_place))
+    for photo in photos:
+        [seen] = DetectorProposer("yolox", detector).propose([load_image(folder / photo["image"])], [""])
+        hits += [any(c.label == o["label"] and is_correct(c.box, tuple(o["box"])) for c in seen) for o in photo["objects"]]
+    return hits
 
 
 def true_question(photo: dict[str, Any], expression: str) -> Question:

@@ -299,7 +299,7 @@ def save(run: Run, llm: Llm, model: Any, record: dict[str, Any]) -> None:
     """Write the adapter folder."""
     model.peft_config["default"].base_model_name_or_path = str(record["llm"]).split("@")[0]  # a name, not this machine's path
     model.save_pretrained(run.out, save_embedding_layers=False)
-    llm.template.save(run.out)
+    replace(llm.template, temperature=0.0).save(run.out)  # the base's was fitted without the adapter
     write_whole(run.out / "README.md", card(record))
     write_whole(run.out / CONFIG, json.dumps(record, indent=1) + "\n")
     shutil.rmtree(run.out / CHECKPOINTS)

@@ -1,6 +1,5 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -20,6 +19,7 @@ from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
+from wrapper.proposals import fingerprint
 from wrapper.selectors.llama import Llm
 from wrapper.ui import models
 from wrapper.worlds import World, world_of
@@ -189,14 +189,14 @@ _drawn: deque[str] = deque(maxlen=DRAWN)
 
 def remember_scene(file: Path) -> None:
     """The page has drawn this scene."""
-    _drawn.append(_digest(file))
+    _drawn.append(fingerprint(file))
 
 
 def world_of_file(path: str | None) -> World:
     """Which world an uploaded picture is of: what the page drew or brought itself is known by its bytes, anything else by its pixels."""
     if path is None:
         return World.SCENE
-    digest = _digest(Path(path))
+    digest = fingerprint(Path(path))
     if digest in _drawn:
         return World.SCENE
     return examples_worlds().get(digest) or world_of(open_shrunk(path))
@@ -216,13 +216,4 @@ def shown_examples() -> list[int]:
 @cache
 def examples_worlds() -> dict[str, World]:
     """The worlds of the bundled examples, by the digests of their files."""
-    return {_digest(EXAMPLES / row["image"]): World(row.get("world", "scene")) for row in example_rows()}
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return (
-            hashlib.file_digest(opened, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(opened.read()).hexdigest()
-        )
+    return {fingerprint(EXAMPLES / row["image"]): World(row.get("world", "scene")) for row in example_rows()}

@@ -28,13 +28,12 @@ from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
-from wrapper.ui import benchmark, common, compare, locate, models
+from wrapper.ui import api, benchmark, common, compare, locate, models
 from wrapper.ui.theme import LOOKS
 
 TITLE = "LLM-wrapper"
 INTRODUCTION = """# LLM-wrapper
-Florence-2 and Grounding DINO propose boxes; a Llama 3 reads the list as text and picks the one your words mean.
-"""
+Vision models propose boxes; a language model reads the list and picks the one your words mean."""
 
 
 async def watch() -> AsyncIterator[tuple[str, str]]:
@@ -46,7 +45,7 @@ async def watch() -> AsyncIterator[tuple[str, str]]:
     yield models.notice(loading), models.status(loading)
 
 
-def offer(*chosen: str) -> list[Any]:
+def offer(*chosen: str | list[str]) -> list[Any]:
     """The adapters of the models that are loaded, in every list of them."""
     return [common.adapter_choice(name) for name in chosen]
 
@@ -62,15 +61,16 @@ def build(
     loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
-        gr.Markdown(INTRODUCTION)
+        gr.Markdown(INTRODUCTION, elem_id="title")
         notice = gr.Markdown(models.notice(loading), elem_id="notice")
         with gr.Tab("Locate"):
             first = locate.build(page)
+            api.build()
         with gr.Tab("Compare") as second:
             lists = [first.adapter, compare.build(second, first)]
         with gr.Tab("Benchmark"):
             lists.append(benchmark.build())
-        status = gr.Markdown(models.status(loading), elem_id="status")
+        status = gr.Markdown(elem_id="status")  # filled once the page is there, below which it must not stand first
         # Once a link's or the last visit's settings are there: what `offer` finds chosen, it keeps
         watched = first.opened.then(watch, None, [notice, status], concurrency_limit=None, show_progress="hidden", api_visibility="private")
         watched.then(offer, lists, lists, show_progress="hidden", api_visibility="private")

@@ -20,8 +20,8 @@ FILE_NAME = "prompt.json"
 class PromptTemplate:
     """The wording of a prompt, and how its answer is read.
 
-    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line (the score where
-    the line itself says {score}, else at its end) where there is a score ({score}), and where the candidates come from more than one
+    line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line (where the line
+    itself says {score} or {source}, else at its end) where there is a score ({score}), and where the candidates come from more than one
     proposer ({sources}: all who propose it; {source}: the one whose label leads). also: what follows the label for each other label of
     the same object ({label}). prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and {indices}
     (0,1,2...). system: a system message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which
@@ -50,7 +50,7 @@ class PromptTemplate:
 
     def __post_init__(self) -> None:
         allowed = {
-            "line": {"index", "label", "x1", "y1", "x2", "y2", "score"},
+            "line": {"index", "label", "x1", "y1", "x2", "y2", "score", "source"},
             "score": {"score"},
             "source": {"source", "sources"},
             "also": {"label"},
@@ -129,7 +129,7 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
     score = "" if candidate.score is None else template.score.format(score=f"{candidate.score:.2f}")
-    line = template.line.format(index=index, label=label, score=score, **places)
-    line += "" if "{score}" in template.line else score
-    sources = [source for source in candidate.sources if source != BY_HAND]
-    return line + template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else line
+    sources = [name for name in candidate.sources if name != BY_HAND]
+    source = template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else ""
+    line = template.line.format(index=index, label=label, score=score, source=source, **places)
+    return line + ("" if "{score}" in template.line else score) + ("" if "{source}" in template.line else source)

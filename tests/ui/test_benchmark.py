@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.ui.visits import visit_of
 from wrapper.scenes.dataset import write
 from wrapper.ui import benchmark, models
 
@@ -24,7 +25,7 @@ def loaded() -> None:
 
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[object, ...]]:
-    reading, *measured = benchmark.live(None, 20, METHODS, seed=3)
+    reading, *measured = benchmark.live(visit_of(), None, 20, METHODS, seed=3)
     assert reading[0] == benchmark.READING, "something is said before anything is done"
     return measured
 
@@ -43,8 +44,18 @@ def test_progress_is_shown_and_what_is_done_is_kept(steps: list[tuple[object, ..
 def test_a_cancelled_run_says_how_far_it_came(steps: list[tuple[object, ...]]) -> None:
     assert "8 of 20, cancelled" in benchmark.halted(results(steps[0])) and "s left" not in benchmark.halted(results(steps[0]))
     assert "20 of 20, done" in benchmark.halted(results(steps[-1]))
-    assert "before the first answers" in benchmark.halted(None)
-    assert "of the run before" in benchmark.halted(results(steps[-1]), benchmark.READING)
+
+
+def test_cancel_ends_the_run_after_its_batch_and_another_run_begins_at_once() -> None:
+    visit = visit_of()
+    run = benchmark.live(visit, None, 400, ["gdrec"])
+    next(run)
+    next(run)
+    benchmark.halt(visit)
+    said, *rest = list(run)[-1]
+    assert "of 400, cancelled" in said and rest == list(benchmark.REST)
+    again = benchmark.live(visit, None, 8, ["gdrec"])
+    assert "8 of 8, done" in str(list(again)[-1][0])
 
 
 def test_kinds_of_expressions_stand_in_a_table_with_intervals(steps: list[tuple[object, ...]]) -> None:
@@ -64,7 +75,7 @@ def test_rows_of_an_upload_that_cannot_be_used_are_listed(tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for file_ in (tmp_path / "data").iterdir():
             archive.write(file_, file_.name)
-    *_, last = benchmark.live(str(tmp_path / "mine.zip"), 4, METHODS)
+    *_, last = benchmark.live(visit_of(), str(tmp_path / "mine.zip"), 4, METHODS)
     assert "trouble with 1 row:" in str(last[0]) and "<b>" not in str(last[0])
     assert str(benchmark.common.scratch().parent) not in str(last[0]), "where it was unpacked is nobody's business"
     benchmark.forget(results(last))
@@ -96,7 +107,7 @@ def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for file in (tmp_path / "data").iterdir():
             archive.write(file, f"inside/{file.name}")
-    *_, last = benchmark.live(str(tmp_path / "mine.zip"), 4, METHODS)
+    *_, last = benchmark.live(visit_of(), str(tmp_path / "mine.zip"), 4, METHODS)
     found = results(last)
     assert len(found.done) == 4
     assert found.data == "mine.zip, 4 expressions"
@@ -124,7 +135,7 @@ def packed(folder: Path, *, n: int, small: bool = False) -> Path:
 
 
 def test_a_picture_that_cannot_be_used_is_named_and_leaves_the_gallery_whole(tmp_path: Path) -> None:
-    *_, last = benchmark.live(str(packed(tmp_path, n=3, small=True)), 8, METHODS)
+    *_, last = benchmark.live(visit_of(), str(packed(tmp_path, n=3, small=True)), 8, METHODS)
     assert "4: The image is 15 x 400 pixels" in str(last[0]) and "counts as wrong" in str(last[0])
     found = results(last)
     assert len(found.done) == 4 and len(benchmark.gallery(found, "lowest margin")) == 3
@@ -146,7 +157,7 @@ def test_nothing_unpacked_is_left_by_programs_cancelled_runs_and_bad_archives(tm
 
 
 def test_pictures_of_a_long_run_are_not_swept_away_under_it(tmp_path: Path) -> None:
-    run = benchmark.live(str(packed(tmp_path, n=18)), 18, METHODS)
+    run = benchmark.live(visit_of(), str(packed(tmp_path, n=18)), 18, METHODS)
     next(run)
     folder = Path(results(next(run)).folder or "")
     os.utime(folder, (0, 0))  # as after hours of one batch
@@ -158,7 +169,7 @@ def test_pictures_of_a_long_run_are_not_swept_away_under_it(tmp_path: Path) -> N
 
 
 def test_cleared_numbers_are_none_that_anybody_meant() -> None:
-    *_, last = benchmark.live(None, None, ["gdrec"], seed=None)
+    *_, last = benchmark.live(visit_of(), None, None, ["gdrec"], seed=None)
     assert len(results(last).done) == benchmark.LEAST
 
 
@@ -171,7 +182,7 @@ def test_what_cannot_be_measured_is_said_and_what_is_shown_stays(
         path = str(tmp_path / "a.zip")
         Path(path).write_bytes(archive)
     with pytest.warns(UserWarning, match=words):
-        _, (said, *rest) = benchmark.live(path, 8, methods)
+        _, (said, *rest) = benchmark.live(visit_of(), path, 8, methods)
     assert said == "" and rest == list(benchmark.REST)
     with pytest.raises(gr.Error, match=words):
         list(benchmark.benchmark(path, 8, methods))

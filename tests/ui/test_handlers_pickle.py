@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,15 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from tests.ui.visits import visit_of
 from wrapper import datasets
-from wrapper.ui import benchmark, compare, locate, models
+from wrapper.evaluation.compare import Order
+from wrapper.evaluation.methods import Method
+from wrapper.selectors.base import Question
+from wrapper.ui import answers, api, benchmark, common, compare, locate, models
+from wrapper.ui.session import Settings
 
-PATH, EXPRESSION, _ = locate.example("2") or ("", "", "")
+PATH, EXPRESSION = str(common.EXAMPLES / "position-2.jpg"), "drum higher up shown in this picture"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,12 +31,13 @@ def survives(value: Any) -> Any:
 
 def calls() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every function that runs on a GPU, with arguments as the page gives them."""
-    picture = locate.common.open_upload(PATH)
-    *_, (*_, session) = locate.live(PATH, EXPRESSION, ["gdrec"])
-    yield locate._stages, (picture, EXPRESSION, ["florence2", "gdrec"], "auto")
-    yield locate._choose, (session.selection.candidates, EXPRESSION, session.size, ["gdrec"], "auto")
-    yield locate._shuffled, (session,)
-    yield compare._compare, (picture, EXPRESSION, ("gdrec",), "auto")
+    picture = common.open_upload(PATH)
+    s = answers.settled(locate.of_example(2, Settings(("gdrec",))))
+    yield answers._stages, (picture, EXPRESSION, ["florence2", "gdrec"], "auto")
+    yield answers._choose, (s.answer.candidates, EXPRESSION, s.picture.size, ["gdrec"], "auto")
+    yield answers._shuffled, (Question(s.answer.candidates, EXPRESSION, s.picture.size), 0, ("gdrec",))
+    yield api._compare, (picture, EXPRESSION, ("gdrec",), "auto")
+    yield compare._compared, (picture, EXPRESSION, [Method.parse("gdrec"), Method.parse("gdrec+llm")], [Order.USUAL, Order.REVERSED])
     yield benchmark._answers, (datasets.read("refscenes:val:3:1").examples, ["gdrec", "gdrec+llm"], "auto")
 
 
@@ -47,10 +52,10 @@ def test_arguments_and_results_survive_pickling() -> None:
 
 def test_what_is_wrong_with_a_question_is_still_said_when_it_comes_from_a_gpu_process() -> None:
     """ZeroGPU passes on the words of Gradio's own errors, and of no others."""
-    picture = locate.common.open_upload(PATH)
+    picture = common.open_upload(PATH)
     calls: list[Callable[[], object]] = [
-        lambda: list(locate._stages(picture, EXPRESSION, ["gdrec"], "nobody")),
-        lambda: compare._compare(picture, EXPRESSION, ("gdrec",), "nobody"),
+        lambda: list(answers._stages(picture, EXPRESSION, ["gdrec"], "nobody")),
+        lambda: api._compare(picture, EXPRESSION, ("gdrec",), "nobody"),
     ]
     for wrong in calls:
         with pytest.raises(gr.Error, match="no adapter 'nobody'") as caught:
@@ -65,27 +70,10 @@ def written(value: Any) -> str:
 
 def handled() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """The page's handlers, with arguments as the page gives them; those of a press on a place get that from Gradio."""
-    *_, (*_, session) = locate.live(PATH, EXPRESSION, ["florence2", "gdrec"])
-    *_, shown = compare.side_by_side(PATH, EXPRESSION)
-    *_, (*_, results) = benchmark.live(None, 8, ["gdrec", "gdrec+llm"])
-    yield locate.live, (PATH, EXPRESSION, ["gdrec"], "auto", 0.1, 0.2, "1, 2, 30, 40")
-    yield locate.locate, (PATH, EXPRESSION, ["gdrec"])
-    yield locate.ask_again, (session, EXPRESSION, "zero-shot", "")
-    yield locate.mark, (session, 0)
-    yield locate.delete_candidate, (replace(session, marked=0),)
-    yield locate.add_candidate, (session, "cup", "1, 2, 30, 40")
-    yield locate.set_thresholds, (session, 0.5, 0.5)
-    yield locate.set_truth, (session, "1, 2, 30, 40")
-    yield locate.shuffle, (session,)
-    yield locate.offer_downloads, (session,)
-    yield locate.link, (session,)
-    yield locate.new_scene, ("any", ["gdrec"])
-    yield locate.fill, (3, ["gdrec"])
-    yield locate.take_picture, (PATH, ["gdrec"])
-    yield compare.side_by_side, (PATH, EXPRESSION, "auto", "")
-    yield compare.compare, (PATH, EXPRESSION, "auto", "")
-    yield compare.slide, (shown, "gd", "gdrec")
-    yield benchmark.live, (None, 8, ["gdrec"], "auto", 1, results)
+    *_, (*_, results) = benchmark.live(visit_of(), None, 8, ["gdrec", "gdrec+llm"])
+    yield api.locate, (PATH, EXPRESSION, ["gdrec"])
+    yield api.compare, (PATH, EXPRESSION, "auto", "")
+    yield benchmark.live, (visit_of(), None, 8, ["gdrec"], "auto", 1, results)
     yield benchmark.benchmark, (None, 8, ["gdrec"])
     yield benchmark.gallery, (results, benchmark.ORDERS[0])
     yield benchmark.files, (results,)

@@ -1,247 +1,332 @@
-"""The Locate tab's handlers, without a browser."""
+"""The Locate tab's handlers, without a browser: what a visitor does, in any order, and what a browser may send."""
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.utils import get_upload_folder
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-from wrapper.candidates import Candidate, Reason, Selection
+from tests.ui.visits import visit_of
+from wrapper.candidates import BY_HAND, Candidate, Reason, Selection, Thresholds
 from wrapper.draw import COLORS
 from wrapper.errors import DataError
-from wrapper.pipeline import Wrapper
-from wrapper.ui import answer, common, locate, models
+from wrapper.ui import answers, common, locate, models
+from wrapper.ui.session import Picture, Session, Settings
+from wrapper.ui.store import sessions
 from wrapper.worlds import World
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "trace.schema.json").read_text()))
 ROWS = json.loads((ROOT / "examples" / "examples.json").read_text())
 EXAMPLE = next(i for i, r in enumerate(ROWS) if r["category"] == "position")
+NOTHING: list[Any] = [[], "auto", 0.0, 0.0]
+"""The settings as they are at first."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> None:
-    models.load("tiny")
+    models.load("bundled")
+
+
+def send(handler: Any, number: int = 1, given: list[Any] = NOTHING, **data: Any) -> list[dict[str, Any]]:
+    """What the canvas is told, from first to last."""
+    event = gr.EventData(None, {"number": number, **data})
+    return list(locate.answering(handler)(event, visit_of(), *given))
+
+
+def last(handler: Any, **data: Any) -> dict[str, Any]:
+    return send(handler, **data)[-1]
+
+
+def opened(number: int = 1, query: dict[str, str] | None = None, **data: Any) -> list[dict[str, Any]]:
+    return list(locate.opened(gr.EventData(None, {"number": number, **data}), visit_of(query), *NOTHING))
 
 
 @pytest.fixture(scope="module")
-def session() -> answer.Session:
+def shown() -> dict[str, Any]:
     """The finished answer to an example."""
-    path, expression, true_box = locate.example(str(EXAMPLE)) or ("", "", "")
-    *_, last = locate.live(path, expression, ["gdrec", "florence2"], true_box=true_box)
-    assert last[-1] is not None and len(last[-1].selection.candidates) >= 3
-    return last[-1]
+    return last(locate.example, example=EXAMPLE)
+
+
+def kept(value: dict[str, Any]) -> Session:
+    found = sessions.find(value["session"])
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose files count as uploaded."""
+    folder = Path(get_upload_folder()) / f"test-{tmp_path.name}"
+    folder.mkdir(parents=True)
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+
+# ---- answers
 
 
 def test_results_arrive_stage_by_stage() -> None:
-    path, expression, _ = locate.example(str(EXAMPLE)) or ("", "", "")
-    first, second, last = locate.live(path, expression, ["gdrec", "florence2"])
-    assert "Grounding DINO" not in first[1] and "GDrec is looking" in first[1]
-    assert {row[1] for row in first[2]} == {"Florence-2"}
-    assert "The LLM is choosing" in second[1]
-    assert len(last[2]) == len(second[2]) >= len(first[2])
-    assert last[1].startswith("### Box")
-    assert not list(SCHEMA.iter_errors(last[5]))
+    models.load("bundled", tell=lambda part: None)  # nothing is remembered
+    looking, first, second, final = send(locate.example, 7, example=EXAMPLE)
+    assert looking["busy"] == "Florence-2 is looking …" and looking["words"] == ROWS[EXAMPLE]["expression"] and looking["boxes"] == []
+    assert first["busy"] == "GDrec is looking …" and {b["who"] for b in first["boxes"]} == {"Florence-2"}
+    assert second["busy"] == "The LLM is choosing …" and len(second["boxes"]) >= len(first["boxes"])
+    assert final["busy"] == "" and final["answer"]["mark"] == "right" and len(final["boxes"]) == len(second["boxes"])
+    assert {v["number"] for v in (looking, first, second, final)} == {7}, "each says which request it answers"
+    assert looking["session"] == first["session"] != final["session"]
 
 
-def test_a_question_asked_again_is_remembered_until_other_models_are_loaded() -> None:
-    path, expression, _ = locate.example(str(EXAMPLE)) or ("", "", "")
-    models.load("tiny", tell=lambda part: None)
-    (*_, (*_, first)), (*_, (*_, again)) = (locate.live(path, expression, ["gdrec"]) for _ in range(2))
-    assert first is not None and again is not None
-    assert first.answered == again.answered, "with the same times"
-    assert "from memory" not in answer.in_words(first) and "from memory; when it was first asked: GDrec" in answer.in_words(again)
-    *_, changed = locate.ask_again(again, expression, "auto", "")
-    assert changed is not None and "from memory" not in answer.in_words(changed)
-    models.load("tiny", tell=lambda part: None)
-    *_, (*_, later) = locate.live(path, expression, ["gdrec"])
-    assert later is not None and not later.recalled
+def test_a_run_that_was_stopped_can_be_gone_on_with() -> None:
+    """The picture and words of the new question are kept before it is answered, without anything of the answer before."""
+    looking = send(locate.scene, given=[*NOTHING, "ordinal"])[0]
+    s = kept(looking)
+    assert s.answered is None and s.words and s.truth is not None
+    after = last(locate.ask, session=looking["session"], words=s.words)
+    assert after["answer"] is not None and after["truth"] == list(s.truth)
 
 
-def test_what_cannot_be_asked_is_said_and_the_answer_that_is_there_stays(session: answer.Session, tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no image")
-    for path, words, who, message in (
-        (None, "the cup", ["gdrec"], "no picture"), (session.path, " ", ["gdrec"], "no expression"), (session.path, "cup", [], "No model"),
-        (str(tmp_path / "text.png"), "the cup", ["gdrec"], "not an image"),
-    ):  # fmt: skip
-        with pytest.warns(UserWarning, match=message):
-            assert list(locate.live(path, words, who)) == [gr.skip()]
-        with pytest.raises(gr.Error, match=message):
-            locate.locate(path, words, who)
+def test_a_question_asked_again_is_remembered_until_other_models_are_loaded(shown: dict[str, Any]) -> None:
+    models.load("bundled", tell=lambda part: None)
+    first, again = (last(locate.ask, session=shown["session"], words=shown["words"]) for _ in range(2))
+    assert not kept(first).recalled and kept(again).recalled
+    assert kept(first).answered == kept(again).answered, "with the same times"
+    changed = last(locate.again, session=again["session"], words="the smallest one")
+    assert not kept(changed).recalled
+    models.load("bundled", tell=lambda part: None)
+    assert not kept(last(locate.ask, session=shown["session"], words=shown["words"])).recalled
 
 
-def test_a_changed_question_leaves_no_promise_and_no_true_box_of_another(session: answer.Session) -> None:
-    brought = ("the red cup", "1, 2, 3, 4")
-    assert locate.changed(None, locate.HINT, "the", "", None) == (gr.skip(), gr.skip())
-    assert locate.changed(None, "### The LLM is choosing …", "the red cup", "", None) == (locate.DROPPED, gr.skip())
-    words, truth = locate.changed(session, "### Box 0", f" {session.expression}", "1, 2, 3, 4", brought)
-    assert words == answer.in_words(session) and truth == "", "the same words, but not those the box came with"
-    assert locate.changed(session, "### Box 0", "the red cup", "1, 2, 3, 4", brought)[1] == gr.skip()
-    words, truth = locate.changed(session, "### Box 0", "the blue cup", "5, 6, 7, 8", brought)
-    assert words == f"{answer.in_words(session)}\n\n{locate.OTHER_WORDS}" and truth == gr.skip(), "that box was typed by hand"
-    *_, asked = locate.ask_again(session, "the smallest one", "auto", "")
-    assert asked is not None and asked.truth is None and "Wrong" not in answer.in_words(asked)
+def test_the_same_as_the_library(shown: dict[str, Any]) -> None:
+    s = kept(shown)
+    direct = models.now().wrapper.locate(s.picture.path, s.words, s.asked)
+    assert (direct.index, direct.candidates) == (s.answer.index, s.answer.candidates)
 
 
-def test_another_picture_takes_the_place_of_the_answer(tmp_path: Path) -> None:
-    *blank, session, truth, picture, _ = locate.take_picture(None, ["gdrec"])
-    assert blank[1] == locate.HINT and session is None and truth == "" and picture == gr.skip()
-    (tmp_path / "text.png").write_text("no image")
-    with pytest.warns(UserWarning, match="not an image"):
-        assert locate.take_picture(str(tmp_path / "text.png"), [])[-2] is None, "what cannot be opened does not stay there"
+def test_who_is_asked_follows_the_picture_unless_it_is_chosen() -> None:
+    scene, photo = Picture("a.png", (9, 9), World.SCENE), Picture("a.png", (9, 9), World.PHOTOGRAPH)
+    assert set(answers.proposers_for(Session(scene))) == {"florence2", "gdrec"}
+    assert answers.proposers_for(Session(photo)) == ["yolox"]
+    assert answers.proposers_for(Session(photo, settings=Settings(("gdrec",)))) == ["gdrec"]
+    with pytest.raises(DataError, match="nobody"):
+        answers.proposers_for(Session(photo, settings=Settings(("nobody",))))
+    mixed = send(locate.example, given=[["yolox", "gdrec"], "auto", 0.0, 0.0], example=EXAMPLE)
+    assert "different worlds" in mixed[-1]["error"]
 
 
-def test_cancel_leaves_an_answer_that_is_there(session: answer.Session) -> None:
-    assert locate.cancelled(session, "### Box 0") == locate.cancelled(None, locate.HINT) == gr.skip()
-    assert locate.cancelled(None, "### GDrec is looking …") == locate.CANCELLED
+def test_what_was_asked_before_stops_at_its_next_step() -> None:
+    """By another request or Cancel, whose numbers are higher; of the same page only."""
+    visit, other = visit_of(), visit_of()
+    event = gr.EventData(None, {"number": 3, "example": EXAMPLE})
+    run = locate.answering(locate.example)(event, visit, *NOTHING)
+    assert next(run)["busy"]
+    locate.halt(gr.EventData(None, {"number": 9}), other)
+    assert next(run)["busy"]
+    locate.halt(gr.EventData(None, {"number": 4}), visit)
+    assert list(run) == []
+    assert list(locate.answering(locate.example)(event, visit, *NOTHING)) == [], "one that had waited in the queue"
+    later = gr.EventData(None, {"number": 4, "example": EXAMPLE})
+    assert list(locate.answering(locate.example)(later, visit, *NOTHING))[-1]["answer"]
 
 
-def click(session: answer.Session, does: str, x: float, y: float, label: str = "") -> answer.Session:
-    event = gr.SelectData(None, {"index": [x, y], "value": None})
-    *_, after, _ = locate.click(session, does, label, event)
-    assert after is not None
-    return after
+# ---- the list, changed
 
 
-def test_two_presses_make_a_box_of_what_they_were_meant_for(session: answer.Session) -> None:
-    one = click(session, locate.TRUTH, 90, 80)
-    assert click(one, locate.TRUTH, 10, 20).truth == (10, 20, 90, 80)
-    elsewhere = click(one, locate.ADD, 30, 30, "cup")
-    assert len(elsewhere.selection.candidates) == len(session.selection.candidates), "that was the first corner of another box"
-    [added] = [c for c in click(elsewhere, locate.ADD, 60, 70, "cup").selection.candidates if c.source == "user"]
-    assert (added.box, added.label, added.source) == ((30, 30, 60, 70), "cup", "user")
-    with pytest.warns(UserWarning, match="no label yet"):
-        assert locate.click(session, locate.ADD, " ", gr.SelectData(None, {"index": [1, 1], "value": None})) == gr.skip()
-
-
-def test_a_label_is_no_markdown(session: answer.Session) -> None:
-    """A picture in it would be fetched from wherever it says."""
-    *_, after = locate.add_candidate(session, "![x](https://example.org/t.png) <b>", "10, 20, 60, 90")
-    assert after is not None
-    last = len(after.selection.candidates) - 1
-    chosen = replace(after, answered=replace(after.answered, index=last, probabilities=(), reason=Reason.CHOSEN))
-    words = answer.in_words(chosen)
-    assert "![" not in words and "https:" not in words and "<b>" not in words
-
-
-def test_the_same_as_the_library(session: answer.Session) -> None:
-    wrapper: Wrapper = models.now().wrapper
-    direct = wrapper.locate(session.path, session.expression, session.proposers)
-    assert direct.index == session.selection.index
-    assert direct.candidates == session.selection.candidates
-
-
-def test_deleting_asks_only_the_llm(session: answer.Session) -> None:
-    pick = session.selection.index
+def test_taking_a_candidate_away_asks_only_the_llm(shown: dict[str, Any]) -> None:
+    before = kept(shown)
+    pick = before.answer.index
     assert pick is not None
-    *_, after = locate.delete_candidate(replace(session, marked=pick))
-    assert after is not None
-    assert after.selection.candidates == tuple(c for i, c in enumerate(session.selection.candidates) if i != pick)
-    assert set(after.selection.timings_ms) == {"llama"}
-    assert after.marked is None
-    with pytest.warns(UserWarning, match="No candidate is pointed out"):
-        assert locate.delete_candidate(session) == gr.skip()
+    after = kept(last(locate.take_box, session=shown["session"], index=pick))
+    assert after.answer.candidates == tuple(c for i, c in enumerate(before.answer.candidates) if i != pick)
+    assert set(after.answer.timings_ms) == {"llama"}
+    assert sessions.find(shown["session"]) is before, "undo finds what was there"
 
 
-def test_a_candidate_can_be_added(session: answer.Session) -> None:
-    *_, prompt, _, facts, _, after = locate.add_candidate(session, " a\ncup ", "[10, 20, 60, 90]")
-    [added] = [c for c in facts["candidates"] if c["source"] == "user"]
-    assert (added["box"], added["score"], added["index"]) == ([10, 20, 60, 90], None, 0), "it stands where it is read"
-    assert after is not None and answer.table(after.selection)[0][1] == "you"
-    assert "a cup 10,20,60,90 = 0\n" in prompt, "the LLM reads no source that it never saw"
-    for label, box in (("", "1, 2, 3, 4"), ("cup", ""), ("cup", "5, 5, 1, 9"), ("cup", "one two"), ("cup", "0, 0, 99999, 5")):
-        with pytest.warns(UserWarning, match="A candidate needs|does not fit|is no box"):
-            assert locate.add_candidate(session, label, box) == gr.skip()
-    assert after is not None and after.size == session.size
+def test_the_last_candidate_is_not_taken_away(shown: dict[str, Any]) -> None:
+    value = shown
+    for _ in range(len(shown["boxes"]) - 1):
+        value = last(locate.take_box, session=value["session"], index=0)
+    assert len(value["boxes"]) == 1
+    assert "would be empty" in last(locate.take_box, session=value["session"], index=0)["error"]
 
 
-def test_another_expression_is_read_by_the_llm_alone(session: answer.Session) -> None:
-    found = locate.ask_again(session, "the smallest one", "zero-shot", "")
-    assert "the smallest one" in found[3]
-    assert found[5]["candidates"][0]["box"] == list(session.selection.candidates[0].box)
+def test_a_candidate_can_be_added_and_moved(shown: dict[str, Any]) -> None:
+    value = last(locate.add_box, session=shown["session"], label=" a\ncup ", box=[10, 20, 60, 90])
+    s = kept(value)
+    [place] = [i for i, c in enumerate(s.answer.candidates) if c.source == BY_HAND]
+    assert s.answer.candidates[place] == Candidate((10.0, 20.0, 60.0, 90.0), "a cup", None, BY_HAND)
+    assert value["boxes"][place]["who"] == "you" and value["boxes"][place]["mine"]
+    assert s.answer.prompt and "a cup 10,20,60,90" in s.answer.prompt
+    assert "from you" not in s.answer.prompt and "user" not in s.answer.prompt, "the LLM reads no source that it never saw"
+    elsewhere = kept(last(locate.move_box, session=value["session"], index=place, box=[12, 22, 70, 99]))
+    assert (12.0, 22.0, 70.0, 99.0) in {c.box for c in elsewhere.answer.candidates}
 
 
-def test_the_threshold_is_applied_and_taken_back(session: answer.Session) -> None:
-    unsure = locate.set_thresholds(session, 1.0, 0.0)
-    assert unsure[1].startswith("### Not found (best guess: box") and "below your threshold" in unsure[1]
-    assert "LLM probability" in unsure[1]
-    assert unsure[5]["reason"] == "abstained" and unsure[5]["box"] is None
-    assert not list(SCHEMA.iter_errors(unsure[5]))
-    unseen = locate.set_thresholds(unsure[-1], 0.0, 1.0)
-    assert unseen[1].startswith("### Not found (best guess: box") and "of the kind" in unseen[1]
-    assert "The best score is" in unseen[1] and "LLM probability" not in unseen[1]
-    assert unseen[5]["reason"] == "unseen" and not list(SCHEMA.iter_errors(unseen[5]))
-    back = locate.set_thresholds(unseen[-1], 0.0, 0.0)
-    assert back[-1].selection == session.selection
+def test_another_expression_is_read_by_the_llm_alone(shown: dict[str, Any]) -> None:
+    s = kept(last(locate.again, session=shown["session"], words="the smallest one"))
+    assert s.answer.prompt and "the smallest one" in s.answer.prompt and s.truth is None
+    assert s.answer.candidates == kept(shown).answer.candidates
 
 
-def test_clicking_selects_the_smallest_box_under_the_pointer() -> None:
-    boxes = [(0, 0, 100, 100), (20, 20, 50, 50), (200, 200, 300, 300)]
-    candidates = tuple(Candidate(b, "cup", None, "gdrec") for b in boxes)  # type: ignore[arg-type]
-    assert locate.smallest(candidates, 30, 30) == 1
-    assert locate.smallest(candidates, 90, 90) == 0
-    assert locate.smallest(candidates, 150, 150) is None
+def test_words_that_mean_nothing_here_still_do_when_asked_again(shown: dict[str, Any]) -> None:
+    first = last(locate.ask, session=shown["session"], words="Asdfghjkl!", given=[["florence2", "gdrec"], "auto", 0.0, 0.0])
+    assert kept(first).answer.reason is Reason.NOTHING_LIKE_IT
+    again = last(locate.again, session=first["session"], words="asdfghjkl")
+    assert kept(again).answer.reason is Reason.NOTHING_LIKE_IT and again["answer"]["headline"].startswith("Not found")
+    assert "other orders" in last(locate.shuffle, session=first["session"])["shuffled"]
+    assert kept(last(locate.again, session=first["session"], words="the largest one")).answer.index is not None
+
+
+def test_a_true_box_is_judged_by_and_computes_nothing_again(shown: dict[str, Any]) -> None:
+    value = last(locate.true_box, session=shown["session"], box=[0, 0, 20, 20])
+    assert value["truth"] == [0, 0, 20, 20] and value["answer"]["mark"] == "wrong"
+    assert kept(value).answered is kept(shown).answered
+
+
+def test_thresholds_are_applied_and_taken_back(shown: dict[str, Any]) -> None:
+    unsure = locate.thresholds(shown, 1.0, 0.0)
+    assert unsure["answer"]["headline"].startswith("Not found") and "below your threshold" in unsure["answer"]["verdict"]
+    unseen = locate.thresholds(unsure, 0.0, 1.0)
+    assert "the best is 0." in unseen["answer"]["why"] and unseen["number"] is None
+    back = locate.thresholds(unseen, 0.0, 0.0)
+    assert kept(back).answer == kept(shown).answer
+    for nothing in (None, {}, {"session": 5}, {"session": "gone"}, back):
+        assert locate.thresholds(nothing, 0.0, 0.0) == gr.skip()
+
+
+def test_the_shuffle_check_counts_orders(shown: dict[str, Any]) -> None:
+    said = last(locate.shuffle, session=shown["session"])["shuffled"]
+    assert f"all {answers.ORDERS} other orders" in said or (f"of {answers.ORDERS} other orders" in said and "same object" in said)
+
+
+# ---- pictures
+
+
+def test_an_upload_takes_the_place_of_everything_about_the_last_picture(shown: dict[str, Any], uploads: Path) -> None:
+    Image.new("RGB", (120, 90), "white").save(uploads / "white.png")
+    value = last(locate.upload, session=shown["session"], path=str(uploads / "white.png"), words=shown["words"])
+    assert value["answer"] is None and value["truth"] is None and value["words"] == "" and value["boxes"] == []
+    assert (value["picture"]["width"], value["picture"]["height"]) == (120, 90)
+    typed = last(locate.upload, session=shown["session"], path=str(uploads / "white.png"), words="my cup")
+    assert typed["words"] == "my cup", "what the visitor wrote meanwhile stays"
+    asked = last(locate.ask, session=typed["session"], words="my cup")
+    assert asked["answer"] is not None
+
+
+def test_only_uploaded_files_are_opened(tmp_path: Path, uploads: Path) -> None:
+    """The browser names the file, and may name any."""
+    Image.new("RGB", (60, 60)).save(tmp_path / "private.png")
+    (uploads / "link.png").symlink_to(tmp_path / "private.png")
+    for path in (str(tmp_path / "private.png"), str(uploads / ".." / ".." / "etc" / "passwd"), str(uploads / "link.png"), "", "/", 5, None):
+        found = last(locate.upload, path=path)
+        assert "error" in found and str(tmp_path) not in found["error"]
+
+
+def test_what_is_no_picture_gets_its_sentence_and_loses_nothing(uploads: Path) -> None:
+    (uploads / "text.png").write_text("no image")
+    found = last(locate.upload, path=str(uploads / "text.png"))
+    assert "not an image" in found["error"] and found["session"] is None
+
+
+def test_what_a_browser_cannot_show_is_shown_as_a_copy(tmp_path: Path) -> None:
+    Image.new("RGB", (300, 180), "red").save(tmp_path / "a.tiff")
+    rotated(tmp_path / "b.jpg")
+    Image.new("RGBA", (90, 90), (0, 0, 0, 0)).save(tmp_path / "c.png")
+    for name, size in (("a.tiff", (300, 180)), ("b.jpg", (180, 300)), ("c.png", (90, 90))):
+        with Image.open(common.for_browser(str(tmp_path / name))) as picture:
+            assert picture.format == "JPEG" and picture.size == size and not picture.getexif()
+
+
+# ---- what a browser may send
+
+
+@pytest.mark.parametrize("handler", [locate.ask, locate.again, locate.take_box, locate.add_box, locate.move_box, locate.true_box])
+def test_whatever_a_browser_sends_is_a_sentence(handler: Any, shown: dict[str, Any]) -> None:
+    for data in (
+        {}, {"session": None}, {"session": ["x"]}, {"session": "gone"}, {"session": shown["session"]},
+        {"session": shown["session"], "words": 5, "index": "0", "box": "1234", "label": None},
+        {"session": shown["session"], "words": " ", "index": 10**9, "box": [1, 2, 3], "label": "cup"},
+        {"session": shown["session"], "words": "x" * 9000, "index": True, "box": [float("nan")] * 4, "label": "cup"},
+        {"session": shown["session"], "words": "", "index": -1, "box": [10**400, 0, 1, 1], "label": "cup"},
+    ):  # fmt: skip
+        for value in send(handler, 3, **data):
+            assert value["number"] == 3 and value["error"].endswith((".", ")")), data
+    assert next(iter(locate.answering(handler)(gr.EventData(None, None), visit_of(), *NOTHING)))["error"]
+
+
+def test_an_answer_that_is_not_kept_any_longer_is_said() -> None:
+    assert last(locate.ask, session="gone", words="the cup")["error"] == locate.GONE
+    assert "no picture" in last(locate.ask, words="the cup")["error"]
+
+
+@pytest.mark.parametrize("number", [-1, 999, 10**30, None, "0", 1.5, True])
+def test_examples_that_are_none_are_refused(number: Any) -> None:
+    assert "no example of this number" in last(locate.example, example=number)["error"]
+
+
+# ---- opening the page
+
+
+def test_the_page_opens_answered() -> None:
+    value = opened()[-1]
+    assert value["answer"] is not None and value["example"] == common.shown_examples()[0]
+
+
+def test_a_reload_and_undo_bring_back_the_very_answer(shown: dict[str, Any]) -> None:
+    [value] = opened(kept=shown["session"])
+    assert value == {**shown, "number": 1}
+    [back] = opened(session="another", kept=shown["session"], query={"answer": "whatever"})
+    assert back["session"] == shown["session"], "a link counts when the page is opened, not later"
+
+
+def test_a_links_answer_comes_first_and_one_that_is_gone_is_said(shown: dict[str, Any]) -> None:
+    [value] = opened(query={"answer": shown["session"]}, kept="other")
+    assert value["session"] == shown["session"]
+    gone = opened(query={"answer": "gone"})[-1]
+    assert gone["notice"] == locate.GONE and gone["answer"] is not None
+
+
+@pytest.mark.parametrize("wrong", ["²", "-1", "999", "x", "", "9" * 5000, "１"])
+def test_a_link_to_an_example_that_is_none_is_said(wrong: str) -> None:
+    value = opened(query={"example": wrong})[-1]
+    assert value["answer"] is not None and ("no example of this number" in value["notice"] or wrong == "")
+    assert opened(query={"example": "0"}, kept="x")[-1]["example"] == 0
 
 
 @pytest.mark.parametrize(
-    ("index", "words"),
-    [(0, "**Right**: IoU 1.00"), (1, "The LLM failed: a right candidate was in the list"), (None, "The detectors failed")],
+    ("link", "meant"),
+    [
+        ({}, (["gdrec"], "zero-shot", 0.2, 0.5)),
+        ({"proposers": "florence2,gdrec", "adapter": "auto", "score": "0.6"}, (["florence2", "gdrec"], "auto", 0.2, 0.6)),
+        ({"proposers": "nobody", "adapter": "gdrec", "probability": "much"}, ([], "gdrec", 0.0, 0.5)),
+        ({"probability": "nan"}, (["gdrec"], "zero-shot", 0.0, 0.5)),
+        ({"score": "7"}, (["gdrec"], "zero-shot", 0.2, 0.0)),
+    ],
 )
-def test_who_failed(index: int | None, words: str) -> None:
-    truth = (0.0, 0.0, 100.0, 100.0)
-    far = Candidate((200.0, 0.0, 300.0, 100.0), "cup", None, "gdrec")
-    candidates = (far,) if index is None else (Candidate(truth, "cup", None, "gdrec"), far)
-    assert words in answer.verdict(Selection(candidates, index or 0, (), Reason.CHOSEN), truth)
+def test_a_links_settings_count_before_remembered_ones(link: dict[str, str], meant: tuple[list[str], str, float, float]) -> None:
+    assert locate.linked([["gdrec"], "zero-shot", 0.2, 0.5], link) == meant
 
 
-def test_the_llm_does_not_fail_where_it_was_not_asked() -> None:
-    truth = (0.0, 0.0, 100.0, 100.0)
-    two = (Candidate((200.0, 0.0, 300.0, 100.0), "cup", None, "gdrec"), Candidate(truth, "cup", None, "gdrec"))
-    assert "The LLM was not asked" in answer.verdict(Selection(two, 0, (), Reason.FALLBACK_TOO_LONG), truth)
+@pytest.mark.parametrize(
+    "damaged", [None, 5, {}, [], [["gdrec"], "zero-shot", 0.2], [["gdrec"], 7, None, 10**400], [5, "zero-shot", [], {}]]
+)
+def test_whatever_a_browser_remembers_is_no_error(damaged: object) -> None:
+    proposers, adapter, probability, score = locate.linked(damaged, {})
+    assert set(proposers) <= set(models.proposers()) and isinstance(adapter, str)
+    assert 0 <= probability <= 1 and 0 <= score <= 1
 
 
-def test_nothing_found_is_the_detectors_fault() -> None:
-    assert "The detectors failed" in answer.verdict(Selection((), None, (), Reason.NO_CANDIDATES), (0.0, 0.0, 9.0, 9.0))
-
-
-def test_the_shuffle_check_counts_orders(session: answer.Session) -> None:
-    words = locate.shuffle(session)
-    assert f"all {locate.ORDERS}** other orders" in words or (f"of {locate.ORDERS}** other orders" in words and "same object" in words)
-    with pytest.warns(UserWarning, match="no answer yet"):
-        assert locate.shuffle(None) == gr.skip()
-
-
-def test_a_photo_is_warned_about_and_a_scene_is_not(session: answer.Session, tmp_path: Path) -> None:
-    assert "looks like a photograph" not in answer.remarks(session)
-    photo = replace(session, world=World.PHOTOGRAPH)
-    assert "looks like a photograph" in answer.remarks(photo) and "looks like a photograph" in answer.in_words(photo)
-
-
-def test_a_new_scene_comes_with_its_expression_and_true_box() -> None:
-    path, expression, true_box, brought, proposers = locate.new_scene("ordinal", ["gdrec"])
-    assert proposers == ["gdrec"]
-    assert brought == (expression, true_box)
-    with Image.open(path) as picture:
-        assert common.read_box(true_box, picture.size)
-    assert expression
-    assert locate.new_scene("any", [])[0] != path
-
-
-def test_links_name_examples() -> None:
-    assert (locate.example("0") or ("",))[0].endswith(ROWS[0]["image"])
-    for wrong in (None, "", "-1", "999", "x"):
-        assert locate.example(wrong) is None
-
-
-@pytest.mark.parametrize("text", ["1, 2, 3", "a, b, c, d", "5, 5, 5, 9", "-1, 0, 5, 5", "0, 0, 101, 50", "nan, 0, 5, 5", "inf, 0, 5, 5"])
-def test_boxes_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(DataError):
-        common.read_box(text, (100, 50))
+# ---- downloads
 
 
 def rotated(path: Path) -> Path:
@@ -256,24 +341,27 @@ def _turned() -> Image.Exif:
     return exif
 
 
+def download(s: Session, kind: str) -> Path:
+    found = locate.download({"session": sessions.keep(s), "kind": kind})
+    return Path(found["path"])
+
+
 @pytest.mark.parametrize("kind", ["rotated", "wide", "large"])
-def test_the_boxes_in_the_json_are_the_pixels_drawn(session: answer.Session, tmp_path: Path, kind: str) -> None:
-    """In downloads: rotated by EXIF, far from square, and larger than what the page shows."""
+def test_the_boxes_in_the_json_are_the_pixels_drawn(tmp_path: Path, kind: str) -> None:
+    """Rotated by EXIF, far from square, and large."""
     path = tmp_path / "upload.jpg"
     if kind == "rotated":
         rotated(path)
     else:
         Image.new("RGB", (900, 120) if kind == "wide" else (2400, 1800), "white").save(path)
-    upright = common.open_upload(str(path))
-    w, h = upright.size
+    w, h = common.open_upload(str(path)).size
     assert (w, h) == {"rotated": (180, 300), "wide": (900, 120), "large": (2400, 1800)}[kind]
     boxes = [(0.1 * w, 0.2 * h, 0.4 * w, 0.7 * h), (0.6 * w, 0.3 * h, 0.9 * w, 0.9 * h)]
     selection = Selection(tuple(Candidate(b, "cup", None, "gdrec") for b in boxes), None, (0.5, 0.5), Reason.ABSTAINED)
-    files = locate.downloads(replace(session, path=str(path), size=(w, h), answered=selection, truth=None))
-    assert files is not None
-    facts = json.loads(Path(files[1]).read_text())
+    s = Session(Picture(str(path), (w, h)), "the cup", answered=selection)
+    facts = json.loads(download(s, "trace").read_text())
     assert not list(SCHEMA.iter_errors(facts))
-    with Image.open(files[0]) as drawn:
+    with Image.open(download(s, "picture")) as drawn:
         assert drawn.size == tuple(facts["image_size"]) == (w, h)
         pixels = np.asarray(drawn.convert("RGB")).astype(int)
     color = np.array([int(COLORS["gdrec"][i : i + 2], 16) for i in (1, 3, 5)])
@@ -287,16 +375,23 @@ def test_the_boxes_in_the_json_are_the_pixels_drawn(session: answer.Session, tmp
         assert not painted[(y1 + y2) // 2, (x1 + x2) // 2]
 
 
-def test_downloads_carry_nothing_of_the_upload_but_its_pixels(session: answer.Session, tmp_path: Path) -> None:
+def test_downloads_are_of_the_answer_that_is_named_and_carry_nothing_of_the_upload_but_its_pixels(tmp_path: Path) -> None:
     path = tmp_path / "secret-name.jpg"
     exif = _turned()
     exif[0x010E] = "secret words"
     Image.new("RGB", (200, 100)).save(path, exif=exif)
-    files = locate.downloads(replace(session, path=str(path), size=(100, 200), answered=Selection((), None, (), Reason.NO_CANDIDATES)))
-    assert files is not None and len(files) == 5
-    assert not any(b"secret" in Path(f).read_bytes() for f in files)
-    with Image.open(files[0]) as drawn:
+    s = Session(Picture(str(path), (100, 200)), "the cup", answered=Selection((), None, (), Reason.NO_CANDIDATES))
+    files = {kind: download(s, kind) for kind in ("picture", *locate.FILES)}
+    assert not any(b"secret" in file.read_bytes() for file in files.values())
+    with Image.open(files["picture"]) as drawn:
         assert not drawn.info and not drawn.getexif()
+
+
+def test_downloads_that_are_none_are_said() -> None:
+    s = Session(Picture(str(common.EXAMPLES / "relation-7.jpg"), (640, 480)), "the cup")
+    for asked in (None, 5, {}, {"session": "gone", "kind": "coco"}, {"session": sessions.keep(s), "kind": "../etc"}):
+        assert set(locate.download(asked)) == {"error"}
+    assert "no answer yet" in locate.download({"session": sessions.keep(s), "kind": "coco"})["error"]
 
 
 def test_files_of_requests_long_past_are_deleted() -> None:
@@ -308,41 +403,13 @@ def test_files_of_requests_long_past_are_deleted() -> None:
     assert new.exists()
 
 
-def test_a_picture_that_is_gone_is_said_without_naming_the_servers_files(session: answer.Session) -> None:
-    with pytest.warns(UserWarning, match="not kept any longer") as caught:
-        locate.set_truth(replace(session, path="/tmp/gone/picture.png"), "")
-    assert "/tmp" not in str(caught[0].message)
+def test_a_picture_that_is_gone_is_said_without_naming_the_servers_files(shown: dict[str, Any]) -> None:
+    s = replace(kept(shown), picture=Picture("/tmp/gone/picture.png", (60, 60)), settings=Settings(thresholds=Thresholds(0.1)))
+    found = last(locate.ask, session=sessions.keep(s), words="the cup")
+    assert "not kept any longer" in found["error"] and "/tmp" not in found["error"]
 
 
-@pytest.mark.parametrize(
-    ("link", "meant"),
-    [
-        ({}, (["gdrec"], "zero-shot", 0.2, 0.5)),
-        ({"proposers": "florence2,gdrec", "adapter": "auto", "score": "0.6"}, (["florence2", "gdrec"], "auto", 0.2, 0.6)),
-        ({"proposers": "nobody", "adapter": "gdrec", "probability": "much"}, (["florence2", "gdrec"], "gdrec", 0.0, 0.5)),
-        ({"probability": "nan"}, (["gdrec"], "zero-shot", 0.0, 0.5)),
-        ({"score": "7"}, (["gdrec"], "zero-shot", 0.2, 0.0)),
-    ],
-)
-def test_a_links_settings_count_before_remembered_ones(link: dict[str, str], meant: tuple[list[str], str, float, float]) -> None:
-    assert locate.settings([["gdrec"], "zero-shot", 0.2, 0.5], link) == meant
-
-
-@pytest.mark.parametrize(
-    "damaged", [None, 5, {}, [], [["gdrec"], "zero-shot", 0.2], [["gdrec"], 7, None, 10**400], [5, "zero-shot", [], {}]]
-)
-def test_whatever_a_browser_remembers_is_no_error(damaged: object) -> None:
-    proposers, adapter, probability, score = locate.settings(damaged, {})
-    assert set(proposers) <= {"florence2", "gdrec"} and proposers and isinstance(adapter, str)
-    assert 0 <= probability <= 1 and 0 <= score <= 1
-
-
-def test_words_that_mean_nothing_here_still_do_when_asked_again(session: answer.Session) -> None:
-    *_, found = locate.live(session.path, "Asdfghjkl!", ["florence2", "gdrec"])
-    after = found[-1]
-    assert after.answered.reason is Reason.NOTHING_LIKE_IT
-    *_, again = locate.ask_again(after, "asdfghjkl", "auto", "")
-    assert again.answered.reason is Reason.NOTHING_LIKE_IT and "Not found" in answer.in_words(again)
-    assert "other orders" in locate.shuffle(after)
-    *_, other = locate.ask_again(after, "the largest one", "auto", "")
-    assert other.answered.index is not None
+@pytest.mark.parametrize("text", ["1, 2, 3", "a, b, c, d", "5, 5, 5, 9", "-1, 0, 5, 5", "0, 0, 101, 50", "nan, 0, 5, 5", "inf, 0, 5, 5"])
+def test_boxes_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(DataError):
+        common.read_box(text, (100, 50))

@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import torch
 
 import app
+from tests.ui.visits import visit_of
 from wrapper import presets
 from wrapper.adapters import parse_adapters
 from wrapper.errors import DataError, ModelError
-from wrapper.ui import answer, common, locate, models
+from wrapper.ui import answers, common, locate, models, view
+from wrapper.ui.session import Settings
 from wrapper.worlds import World
 
 
@@ -53,11 +56,10 @@ def test_an_adapter_without_a_record_is_not_called_zero_shot(tmp_path: Path) -> 
     folder = shutil.copytree(presets.PRESETS["tiny"].adapters["gdrec"], tmp_path / "bare")
     (folder / "config.json").unlink()
     models.load("tiny", {"gdrec": str(folder)})
-    path, expression, _ = locate.example("2") or ("", "", "")
-    *_, (*_, session) = locate.live(path, expression, ["gdrec"])
-    assert session is not None
-    words = answer.remarks(session)
-    assert "Adapter: gdrec, which does not say what it was trained on" in words and "No adapter" not in words
+    s = answers.settled(locate.of_example(2, Settings(("gdrec",))))
+    assert dict(view.read(s, s.answer))["Adapter"] == "gdrec"
+    bare = answers.settled(locate.of_example(2, Settings(("gdrec",), "zero-shot")))
+    assert dict(view.read(bare, bare.answer))["Adapter"] == "none: zero-shot"
 
 
 def test_no_two_loads_share_a_number_even_where_the_first_is_gone() -> None:
@@ -105,9 +107,7 @@ def test_the_page_is_there_while_models_are_loaded_and_says_how_far_they_are(gat
 def test_a_question_waits_for_the_models(gate: threading.Event) -> None:
     models.start("slow", tell=lambda part: gate.wait(60) and None)
     threading.Timer(0.3, gate.set).start()
-    path, expression, _ = locate.example("2") or ("", "", "")
-    *_, last = locate.live(path, expression, ["gdrec"])
-    assert last[1].startswith("### Box")
+    assert answers.settled(locate.of_example(2, Settings())).answer.index is not None
 
 
 def test_a_gpu_that_is_too_small_leaves_the_bundled_models_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_a_gpu_that_is_too_small_leaves_the_bundled_models_at_work(monkeypatch: 
     loaded = models.load("cpu")
     assert loaded.name == "bundled" and loaded.trouble == "The preset cpu could not be loaded: CUDA out of memory. Tried to allocate 4 GiB."
     words = models.notice(models.asked())
-    assert "The bundled models serve instead" in words and "These are the small bundled models" in words
+    assert "The bundled models serve instead" in words and "These are the small bundled models" in models.status(models.asked())
 
 
 def test_whatever_cannot_be_loaded_is_said_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +132,9 @@ def test_whatever_cannot_be_loaded_is_said_on_the_page(monkeypatch: pytest.Monke
         models.load("cpu")
     assert "No models could be loaded" in models.notice(models.asked()) and "nowhere" in models.notice(models.asked())
     assert models.status(models.asked()) == "No models are loaded." and common.adapter_choices()
-    path, expression, _ = locate.example("2") or ("", "", "")
-    with pytest.warns(UserWarning, match="nowhere"):
-        list(locate.live(path, expression, ["gdrec"]))
+    answers_ = locate.answering(locate.example)(gr.EventData(None, {"example": 2}), visit_of(), [], "auto", 0, 0)
+    [found] = [v for v in answers_ if "error" in v]
+    assert "nowhere" in found["error"]
 
 
 def test_broken_bundled_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,8 +157,6 @@ def test_each_worlds_models_are_asked_about_its_pictures_and_never_both() -> Non
     assert loaded.asked_by(["yolox"]) is loaded.photographs and loaded.asked_by(["gdrec"]) is loaded.wrapper
     with pytest.raises(DataError, match="different worlds"):
         loaded.asked_by(["gdrec", "yolox"])
-    assert models.keep(["gdrec"], World.SCENE) == ["gdrec"], "a choice that fits stays"
-    assert models.keep(["gdrec"], World.PHOTOGRAPH) == ["yolox"] and models.keep([], World.SCENE) == ["florence2", "gdrec"]
 
 
 def test_a_detector_of_ones_own_is_offered_and_a_broken_one_leaves_the_bundled_models(tmp_path: Path) -> None:

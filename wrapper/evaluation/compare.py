@@ -4,14 +4,16 @@ Every vision-language model runs once, whatever number of methods reads its cand
 together, in batches by adapter.
 """
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from PIL import Image
 
-from wrapper.candidates import IOU_THRESHOLD, Selection, iou
+from wrapper.candidates import IOU_THRESHOLD, Candidate, Selection, iou
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method
 from wrapper.expressions import normalise
@@ -21,12 +23,21 @@ from wrapper.selectors.base import OwnAnswer, Question
 from wrapper.trace import trace
 
 
+class Order(str, Enum):
+    """In which order a list is shown to the LLM: as always (`wrapper.merging`), or otherwise, to see whether that changes its pick."""
+
+    USUAL = "as always"
+    REVERSED = "reversed"
+    SHUFFLED = "shuffled"
+
+
 @dataclass(frozen=True)
 class Compared:
     """What one method answers. selection.timings_ms: its own stages, as if it had run alone."""
 
     method: Method
     selection: Selection
+    order: Order = Order.USUAL
 
 
 def methods_with(wrapper: Wrapper, texts: Sequence[str], adapter: str = AUTO) -> list[Method]:
@@ -51,24 +62,56 @@ def compare_methods(
     An adapter is one of `wrapper.llm`; a method with an LLM that names none is zero-shot. DataError for the oracle, which needs
     the true boxes.
     """
+    texts = [normalise(e) for e in expressions]
+    found = collect([wrapper.proposer(name) for name in _needed(methods)], images, texts)
+    return _answered(wrapper, images, texts, [(m, Order.USUAL) for m in methods], found)
+
+
+def compare_stepwise(
+    wrapper: Wrapper, image: Image.Image, expression: str, methods: Sequence[Method], orders: Sequence[Order] = (Order.USUAL,)
+) -> Iterator[list[Compared]]:
+    """As `compare_methods` for one question, as answers come: a model's own as soon as it has looked, then all with the LLM, those in
+    every order."""
+    text, names = normalise(expression), _needed(methods)
+    alone = [(m, Order.USUAL) for m in methods if m.how == "alone"]
+    asked = [(m, order) for m in methods for order in (orders if m.how == "llm" else (Order.USUAL,))]
+    by_proposer: dict[str, list[list[Candidate]]] = {}
+    timings: dict[str, float] = {}
+    sharing = [n for n in names if n in ("gd", "gdrec")]  # they look together, and share the time of it
+    for step in ([sharing] if sharing else []) + [[n] for n in names if n not in sharing]:
+        one = collect([wrapper.proposer(name) for name in step], [image], [text])
+        by_proposer |= one.by_proposer
+        timings |= one.timings_ms
+        ready = [(m, order) for m, order in alone if m.proposers[0] in by_proposer]
+        yield _answered(wrapper, [image], [text], ready, Collected(by_proposer, timings))[0]
+    yield _answered(wrapper, [image], [text], asked, Collected(by_proposer, timings))[0]
+
+
+def _needed(methods: Sequence[Method]) -> list[str]:
+    """The proposers of all methods, each once."""
     if any(m.how == "oracle" for m in methods):
         raise DataError("The best candidate is known only where the true box is; leave +oracle out, or use `wrapper evaluate`.")
-    texts = [normalise(e) for e in expressions]
-    names = list(dict.fromkeys(p for m in methods for p in m.proposers))
-    found = collect([wrapper.proposer(name) for name in names], images, texts)
-    asked = {m: [_question(wrapper, m, found, i, texts[i], image.size) for i, image in enumerate(images)] for m in methods}
+    return list(dict.fromkeys(p for m in methods for p in m.proposers))
+
+
+def _answered(
+    wrapper: Wrapper, images: Sequence[Image.Image], texts: Sequence[str], methods: Sequence[tuple[Method, Order]], found: Collected
+) -> list[list[Compared]]:
+    """For each question, what each method answers from what the proposers found."""
+    asked = [[_question(wrapper, m, found, i, texts[i], image.size, order) for i, image in enumerate(images)] for m, order in methods]
     began = time.perf_counter()
-    to_llm = [q for m in methods if m.how == "llm" for q in asked[m]]
-    answered = iter(wrapper.llm.select(to_llm))
+    to_llm = [q for (m, _), questions in zip(methods, asked, strict=True) if m.how == "llm" for q in questions]
+    answered = iter(wrapper.llm.select(to_llm) if to_llm else [])
     ms = 1000 * (time.perf_counter() - began) / max(1, len(to_llm))
-    chosen: dict[Method, list[Selection]] = {}
-    for m in methods:
+    columns: list[list[Compared]] = []
+    for (m, order), questions in zip(methods, asked, strict=True):
         looks = {p: found.timings_ms[p] for p in m.proposers}
         if m.how == "llm":
-            chosen[m] = [replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}) for _ in texts]
+            picks = [replace(next(answered), timings_ms=looks | {wrapper.llm.name: ms}) for _ in questions]
         else:
-            chosen[m] = [replace(s, timings_ms=looks) for s in OwnAnswer(m.proposers[0]).select(asked[m])]
-    return [[Compared(m, chosen[m][i]) for m in methods] for i in range(len(texts))]
+            picks = [replace(s, timings_ms=looks) for s in OwnAnswer(m.proposers[0]).select(questions)]
+        columns.append([Compared(m, s, order) for s in picks])
+    return [[column[i] for column in columns] for i in range(len(texts))]
 
 
 def say_unseen(rows: Sequence[Compared]) -> list[Compared]:
@@ -81,10 +124,15 @@ def say_unseen(rows: Sequence[Compared]) -> list[Compared]:
     ]
 
 
-def _question(wrapper: Wrapper, m: Method, found: Collected, i: int, text: str, size: tuple[int, int]) -> Question:
+def _question(
+    wrapper: Wrapper, m: Method, found: Collected, i: int, text: str, size: tuple[int, int], order: Order = Order.USUAL
+) -> Question:
     names = m.proposers[:1] if m.how == "alone" else m.proposers  # a model's own answer is its own box
-    merged = wrapper.merge({p: found.by_proposer[p][i] for p in names})
-    return question(merged, text, size, m.adapter)
+    asked = question(wrapper.merge({p: found.by_proposer[p][i] for p in names}), text, size, m.adapter)
+    if order is Order.USUAL:
+        return asked
+    rows = asked.candidates[::-1] if order is Order.REVERSED else tuple(random.Random(0).sample(asked.candidates, len(asked.candidates)))
+    return replace(asked, candidates=rows)
 
 
 def agreement(rows: Sequence[Compared]) -> list[list[float | None]]:

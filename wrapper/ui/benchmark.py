@@ -30,6 +30,7 @@ from wrapper.export import plain_cell
 from wrapper.pipeline import AUTO
 from wrapper.presets import TINY_WEIGHTS
 from wrapper.ui import common, models
+from wrapper.ui.turns import turns
 
 BUNDLED = TINY_WEIGHTS / "results.json"
 LEAST, MOST = 8, 500
@@ -81,12 +82,21 @@ def _in_slices(examples: list[Example], methods: list[str], adapter: str) -> Ite
 
 
 def live(
-    path: str | None, n: int | None, methods: list[str], adapter: str = AUTO, seed: int | None = 1, before: Results | None = None
+    visit: gr.Request,
+    path: str | None,
+    n: int | None,
+    methods: list[str],
+    adapter: str = AUTO,
+    seed: int | None = 1,
+    before: Results | None = None,
 ) -> Iterator[tuple[Any, ...] | Any]:
-    """The page's Run button: progress, a table, P@1 by method and by kind, and what is done, again and again.
+    """The page's Run button: progress, a table, P@1 by method and by kind, and what is done, again and again, until the visitor has had
+    enough.
 
     Arguments as `benchmark`'s; before: what the page shows already.
     """
+    mine, results = time.monotonic_ns(), None
+    turns.begin(_visitor(visit), mine)
     try:
         yield (READING, *REST)
         for results in _measured(path, n, methods, adapter, seed):
@@ -94,9 +104,21 @@ def live(
                 forget(before)
                 before = None
             yield *_shown(results), results
+            if turns.are_over(_visitor(visit), mine):
+                yield (halted(results), *REST)
+                return
     except (WrapperError, gr.Error) as error:
         common.warn(error)
         yield ("" if before is None else halted(before), *REST)
+
+
+def halt(visit: gr.Request) -> None:
+    """The page's Cancel button: the run ends after the batch that it is at."""
+    turns.begin(_visitor(visit), time.monotonic_ns())
+
+
+def _visitor(visit: gr.Request) -> str:
+    return f"{visit.session_hash}/benchmark"
 
 
 def benchmark(
@@ -177,12 +199,8 @@ def progress(results: Results, ahead: str | None = None) -> str:
     return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>{notes}'
 
 
-def halted(results: Results | None, said: str = "") -> str:
-    """What the page says after Cancel. said: what it said until then."""
-    if results is None:
-        return "<label>Cancelled before the first answers. Press Run to start again.</label>"
-    if said == READING:
-        return "<label>Cancelled before the first answers. The figures below are of the run before.</label>"
+def halted(results: Results) -> str:
+    """What the page says after Cancel."""
     return progress(results, "cancelled; the figures are of these" if len(results.done) < results.asked else "done")
 
 
@@ -358,7 +376,6 @@ def build() -> gr.Dropdown:
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
-    stopped = gr.on([cancel.click], None, cancels=[run], **private).then(halted, [state, bar], [bar], **private)  # the cancel first
-    stopped.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
+    cancel.click(halt, None, None, queue=False, **private)
     order.input(gallery, [state, order], [pictures], **private)
     return adapter

@@ -1,5 +1,7 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
+import base64
+import io
 import json
 import shutil
 import tempfile
@@ -9,15 +11,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache, wraps
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
-from PIL import Image
+from gradio.utils import get_upload_folder
+from PIL import Image, ImageOps
 
 from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
-from wrapper.images import load_image
+from wrapper.images import FORMATS, load_image, orientation
 from wrapper.pipeline import AUTO, ZERO_SHOT
 from wrapper.proposals import fingerprint
 from wrapper.selectors.llama import Llm
@@ -37,12 +41,25 @@ MAX_UPLOAD = "60 MB"
 """Of a file, as Gradio reads it."""
 PICTURE_HINT = f"# Drop, paste or choose a picture\nJPEG, PNG, WebP, GIF, BMP or TIFF, at most {MAX_UPLOAD}"
 SHOWN_SIDE = 1600
-"""Longest side, in pixels, of a picture on the page; downloads are full-size."""
+"""Longest side, in pixels, of a picture that is drawn for the page."""
+MOST_BYTES_SHOWN = 8_000_000
+"""Of an upload that is shown as it is; a larger one is shown as a JPEG."""
+THUMBNAIL = (96, 72)
+"""Pixels that an example's small picture fits into."""
 DRAWN = 10_000
 """Scenes that the page remembers to have drawn."""
 KEPT = 3600
 """Seconds for which files made for a visitor are kept, as Gradio keeps its own."""
-_work = tempfile.TemporaryDirectory(prefix="llm-wrapper-")
+
+
+def _served() -> str:
+    """The folder of which Gradio serves files to whoever knows their names, which cannot be guessed."""
+    folder = get_upload_folder()
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+_work = tempfile.TemporaryDirectory(prefix="llm-wrapper-", dir=_served())
 _sweeping = threading.Lock()
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -142,6 +159,25 @@ def _shrunk(path: str, changed: int) -> Image.Image:
     return picture
 
 
+def for_browser(path: str) -> Path:
+    """A file of the picture that a browser shows as the models see it: the upload itself where it is one already, else a copy."""
+    if not Path(path).is_file():
+        open_upload(path)
+    return _for_browser(path, Path(path).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _for_browser(path: str, changed: int) -> Path:
+    with Image.open(path, formats=FORMATS) as found:
+        served = Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+        plain = found.format in ("JPEG", "PNG", "WEBP") and found.mode in ("RGB", "L") and getattr(found, "n_frames", 1) == 1
+        if plain and orientation(found) == 1 and Path(path).stat().st_size <= MOST_BYTES_SHOWN:
+            return Path(path) if served else Path(shutil.copy(path, scratch()))
+    copy = scratch() / "picture.jpg"
+    open_upload(path).save(copy, quality=92)
+    return copy
+
+
 def scratch() -> Path:
     """An empty folder for files of one request; those that nobody has touched for long are deleted."""
     with _sweeping:
@@ -157,10 +193,13 @@ def adapter_choices() -> list[tuple[str, str]]:
     return [(ADAPTERS.get(name, name), name) for name in (AUTO, ZERO_SHOT, *models.adapters())]
 
 
-def adapter_choice(name: str) -> Any:
-    """Offers the adapters there are, with this one chosen where it is among them."""
+def adapter_choice(chosen: str | list[str]) -> Any:
+    """Offers the adapters there are, with this one, or these, chosen where they are among them."""
     choices = adapter_choices()
-    return gr.update(choices=choices, value=name if name in dict(choices).values() else AUTO)
+    there = dict(choices).values()
+    if isinstance(chosen, list):
+        return gr.update(choices=choices, value=[name for name in chosen if name in there])
+    return gr.update(choices=choices, value=chosen if chosen in there else AUTO)
 
 
 def read_box(text: str | None, size: tuple[int, int]) -> Box | None:
@@ -209,8 +248,47 @@ def example_rows() -> list[dict[str, Any]]:
 
 
 def shown_examples() -> list[int]:
-    """The numbers of those about worlds that the models know."""
-    return [i for i, row in enumerate(example_rows()) if models.knows(World(row.get("world", "scene")))]
+    """The numbers of those about worlds that the models know: by turns a scene (the last ones are the hardest), a photograph, and something
+    that is not there."""
+    rows = example_rows()
+    known = [i for i, row in enumerate(rows) if models.knows(World(row.get("world", "scene")))]
+    absent = [i for i in known if rows[i]["bbox"] is None]
+    photographs = [i for i in known if i not in absent and rows[i].get("world") == World.PHOTOGRAPH.value]
+    scenes = [i for i in reversed(known) if i not in absent and i not in photographs]
+    return [i for turn in zip_longest(scenes, photographs, absent) for i in turn if i is not None]
+
+
+def example(number: int) -> dict[str, Any] | None:
+    """A bundled example by its number; None where there is none."""
+    rows = example_rows()
+    return rows[number] if 0 <= number < len(rows) else None
+
+
+def number_of_example(path: str, words: str) -> int | None:
+    """The number of the example that a picture and words are; None where they are none."""
+    if Path(path).parent != EXAMPLES:
+        return None
+    found = (i for i, row in enumerate(example_rows()) if row["image"] == Path(path).name and row["expression"] == words)
+    return next(found, None)
+
+
+@cache
+def thumbnail(file: str) -> str:
+    """An example's small picture, as a data URL: the page is there before any of the pictures is."""
+    with Image.open(EXAMPLES / file) as picture:
+        small = ImageOps.fit(picture.convert("RGB"), THUMBNAIL)
+    kept = io.BytesIO()
+    small.save(kept, "WEBP", quality=60)
+    return f"data:image/webp;base64,{base64.b64encode(kept.getvalue()).decode()}"
+
+
+def uploaded(path: str) -> str:
+    """The path of an uploaded file as the browser names it; ImageError where it is none of those that Gradio took in."""
+    folder = Path(get_upload_folder()).resolve()
+    found = Path(path).resolve()
+    if not found.is_relative_to(folder) or not found.is_file():
+        raise ImageError("This picture is not here. Upload it again.")
+    return str(found)
 
 
 @cache

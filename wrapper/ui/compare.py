@@ -1,217 +1,179 @@
-"""The Compare tab: one picture and expression through every method, side by side."""
+"""The Compare tab: the Locate tab's question through every method, side by side, as answers come."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import Box, iou, is_correct
-from wrapper.draw import annotate
+from wrapper.candidates import iou, is_correct
+from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation import compare as comparing
-from wrapper.evaluation.methods import every
-from wrapper.expressions import MAX_EXPRESSION, written
+from wrapper.evaluation.compare import Compared, Order
+from wrapper.evaluation.methods import Method, every
 from wrapper.pipeline import AUTO
-from wrapper.trace import explain
 from wrapper.ui import common, models
-from wrapper.ui.locate import Tab
-from wrapper.ui.markdown import plain
-from wrapper.ui.picture import PictureUpload
-
-HEADERS = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
-WIDTHS: list[str | int] = [190, 250, 120, 120, 220, 310]
-"""Of the table's columns, in pixels, as in the other tabs."""
-CANCELLED = "### Cancelled\nPress **Compare** to ask again."
-HINT = "Each model alone, each with the LLM, and all with the LLM answer one question. A question in the Locate tab is brought along."
-SLIDER = ("florence2", "florence2,gdrec+llm")
+from wrapper.ui.canvas import board
+from wrapper.ui.locate import GONE, Request, Tab, in_turn
+from wrapper.ui.session import Session
+from wrapper.ui.store import sessions
+from wrapper.ui.turns import turns
+from wrapper.ui.view import RIGHT, WRONG, View, boxes, headline, picture, sureness, trouble
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What was compared, kept so that the slider can show any two. path and size: of the picture's file, in pixels."""
-
-    path: str
-    size: tuple[int, int]
-    rows: list[comparing.Compared]
-    truth: Box | None
-
-
-def seconds(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> int:
-    """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in a batch for each of up to four adapters."""
-    return 6 * models.seconds_a_step()
+def seconds(picture: Image.Image, expression: str, methods: list[Method], orders: list[Order]) -> int:
+    """How long a GPU is asked for, at most: every model's look, and the LLM's choices in a batch for each adapter and order."""
+    looks = len({p for m in methods for p in m.proposers})
+    return (looks + 2 * len(orders)) * models.seconds_a_step()
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
-def _compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> list[comparing.Compared]:
+def _compared(picture: Image.Image, expression: str, methods: list[Method], orders: list[Order]) -> Iterator[list[Compared]]:
     with common.as_page_errors():
-        wrapper = models.now().asked_by(names)
-        methods = comparing.methods_with(wrapper, every(names), adapter)
-        return comparing.say_unseen(comparing.compare_methods(wrapper, [picture], [expression], methods)[0])
+        wrapper = models.now().asked_by([p for m in methods for p in m.proposers])
+        for rows in comparing.compare_stepwise(wrapper, picture, expression, methods, orders):
+            yield comparing.say_unseen(rows)
 
 
-@common.keep_page
-def side_by_side(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
-    """The page's Compare button. Arguments as `compare`'s."""
-    return _compared(path, expression, adapter, true_box)
+def chosen_methods(s: Session, chosen: Sequence[str], adapters: Sequence[str]) -> list[list[Method]]:
+    """What is compared, by the models that are asked together: what is chosen, or every method that fits the picture; those with an LLM
+    with each of the adapters."""
+    fitting = models.fitting(s.picture.world)
+    usual = every((*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting)
+    groups: dict[int, tuple[Any, dict[Method, None]]] = {}
+    for text in chosen or usual:
+        wrapper = models.now().asked_by(Method.parse(text).proposers)
+        found = [m for adapter in adapters or [AUTO] for m in comparing.methods_with(wrapper, [text], adapter)]
+        groups.setdefault(id(wrapper), (wrapper, {}))[1].update(dict.fromkeys(found))
+    return [list(methods) for _, methods in groups.values()]
 
 
-def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
-    """One picture and expression through each model alone, each with the LLM, and both with the LLM.
-
-    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, everything as JSON, and
-    the pictures of Florence-2 alone and of both with the LLM.
-
-    Args:
-        path: The picture.
-        expression: Words that mean exactly one object, such as "the cup left of the green book".
-        adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
-        true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
-    """
-    with common.as_page_errors():
-        return _compared(path, expression, adapter, true_box)[:-1]
+def name_of(row: Compared) -> str:
+    """A method in words: "Florence-2 + GDrec + LLM (ensemble)", "..., reversed"."""
+    plain = common.method_name(str(row.method).partition(":")[0])
+    adapter = "" if row.method.how == "alone" else f" ({row.method.adapter or 'zero-shot'})"
+    return plain + adapter + ("" if row.order is Order.USUAL else f", {row.order.value}")
 
 
-def _compared(path: str | None, expression: str, adapter: str, true_box: str | None) -> tuple[Any, ...]:
-    picture, text = common.open_upload(path), written(expression or "")
-    truth = common.read_box(true_box, picture.size)
-    fitting = models.fitting(common.world_of_file(path))
-    asked = (*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting
-    rows = _compare(picture, text, asked, adapter)
-    names = [common.method_name(str(r.method)) for r in rows]
-    pictures = [
-        (annotate(common.open_shrunk(path), r.selection, truth, size=picture.size), _caption(name, r, truth))
-        for name, r in zip(names, rows, strict=True)
-    ]
-    words = f"### “{plain(text)}”\n{plain(comparing.in_words(rows, names))}"
-    shown = Shown(str(path), picture.size, rows, truth)
-    facts = comparing.as_record(rows, text, picture.size)
-    return words, pictures, table(rows, truth), matrix(rows), facts, slide(shown, *SLIDER), shown
+def row_of(row: Compared, s: Session) -> dict[str, Any]:
+    """A method's answer as the board shows it."""
+    selection = row.selection
+    if s.absent:
+        mark = RIGHT if selection.box is None else WRONG
+    else:
+        mark = "" if s.truth is None else RIGHT if is_correct(selection.box, s.truth) else WRONG
+    return {
+        "name": name_of(row),
+        "mark": mark,
+        "boxes": boxes(selection.candidates, selection.probabilities),
+        "pick": selection.guess,
+        "found": selection.box is not None,
+        "said": headline(selection),
+        "sure": sureness(selection),
+        "share": f"{selection.probabilities[selection.index]:.0%}" if selection.probabilities and selection.index is not None else "",
+        "overlap": "" if s.truth is None else f"{0.0 if selection.box is None else iou(selection.box, s.truth):.2f}",
+        "ms": common.times(selection.timings_ms),
+    }
 
 
-def _caption(name: str, row: comparing.Compared, truth: Box | None) -> str:
-    return name if truth is None else f"{'right' if is_correct(row.selection.box, truth) else 'wrong'}: {name}"
+def shown(number: int | None, name: str, s: Session, rows: Sequence[Compared] = (), busy: str = "") -> View:
+    """What the board shows of a session: its question, and answers as far as they are there."""
+    value: dict[str, Any] = {
+        "words": s.words, "picture": picture(s.picture), "busy": busy,
+        "truth": None if s.truth is None else list(s.truth), "rows": [row_of(r, s) for r in rows],
+    }  # fmt: skip
+    if rows and not busy:
+        value["agree"] = comparing.in_words(rows, [name_of(r) for r in rows])
+        value["matrix"] = comparing.agreement(rows)
+        value["facts"] = comparing.as_record(rows, s.words, s.picture.size)
+    return View(number, name, value)
 
 
-def table(rows: list[comparing.Compared], truth: Box | None) -> list[list[str]]:
-    """A row a method."""
-    out = []
-    for r in rows:
-        s = r.selection
-        pick = "nothing" if s.chosen is None else f"{s.index}: {s.chosen.label} ({common.box_text(s.box)})"
-        share = f"{s.probabilities[s.index]:.0%}" if s.probabilities and s.index is not None else ""
-        overlap = "" if truth is None else f"{0.0 if s.box is None else iou(s.box, truth):.2f}"
-        out.append([r.method.label(), pick, share, overlap, explain(s), common.times(s.timings_ms)])
-    return out
+def _session(value: Any) -> tuple[str, Session]:
+    """What the Locate tab shows. DataError where that is nothing, or not kept any longer."""
+    name = value.get("session") if isinstance(value, dict) else None
+    if not isinstance(name, str):
+        raise DataError("There is nothing to compare yet. Ask something in the Locate tab.")
+    if (s := sessions.find(name)) is None:
+        raise DataError(GONE)
+    if not s.words:
+        raise DataError("There is a picture and no expression yet. Describe one object in the Locate tab.")
+    return name, s
 
 
-def matrix(rows: list[comparing.Compared]) -> list[list[str]]:
-    """IoU of every method's pick with every other's, numbered as the rows are."""
-    return [
-        [f"{i}: {row.method.label()}", *("" if v is None else f"{v:.2f}" for v in line)]
-        for i, (row, line) in enumerate(zip(rows, comparing.agreement(rows), strict=True), 1)
-    ]
+def compare(
+    event: gr.EventData, visit: gr.Request, value: Any, chosen: list[str], adapters: list[str], orders: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Every method answers the Locate tab's question."""
+    number = Request.of(event).number
+    wanted = [Order(o) for o in orders] or [Order.USUAL]
+    yield from in_turn(_visitor(visit), number, _steps(number, value, chosen, adapters, wanted))
 
 
-@common.keep_page
-def slide(shown: Shown | None, left: str, right: str) -> tuple[Image.Image, Image.Image] | None:
-    """Two methods' pictures for the slider; for one that was not asked about this picture the first or the last of those that were."""
-    if shown is None:
-        return None
-    picture, rows = common.open_shrunk(shown.path), {common.method_name(str(r.method)): r for r in shown.rows}
-    ends = ((left, shown.rows[0]), (right, shown.rows[-1]))
-    one, other = (annotate(picture, rows.get(common.method_name(n), end).selection, shown.truth, size=shown.size) for n, end in ends)
-    return one, other
+def _steps(number: int, value: Any, chosen: Sequence[str], adapters: Sequence[str], orders: list[Order]) -> Iterator[View]:
+    name, s = _session(value)
+    image = common.open_upload(s.picture.path)
+    done: list[Compared] = []
+    yield shown(number, name, s, busy="The models are looking …")
+    for methods in chosen_methods(s, chosen, adapters):
+        rows: list[Compared] = []
+        for rows in _compared(image, s.words, methods, orders):
+            yield shown(number, name, s, [*done, *rows], "The other models are looking …")
+        done += rows
+    yield shown(number, name, s, done)
 
 
-def cancelled(shown: Shown | None) -> str | Any:
-    """What the page says after Cancel: a comparison that is there stays."""
-    gr.Info("Stopped. What is shown stays.", duration=2)
-    return CANCELLED if shown is None else gr.skip()
+def halt(event: gr.EventData, visit: gr.Request) -> None:
+    """The visitor wants no more of what is being compared."""
+    turns.begin(_visitor(visit), Request.of(event).number)
 
 
-def take_over(path: str | None, expression: str, true_box: str, own: str | None) -> tuple[Any, ...] | Any:
-    """The Locate tab's question, where this tab has no picture yet."""
-    return (path, expression, true_box) if own is None and path is not None else gr.skip()
+def _visitor(visit: gr.Request) -> str:
+    return f"{visit.session_hash}/compare"  # it counts its own requests
 
 
-def build(tab: gr.Tab, other: Tab) -> gr.Dropdown:
+def question(value: Any, board_value: Any) -> Any:
+    """The Locate tab's question, when this tab is opened; what is compared already stays where it is about that one."""
+    try:
+        name, s = _session(value)
+    except WrapperError:
+        return gr.skip()
+    before = board_value.get("session") if isinstance(board_value, dict) else None
+    return gr.skip() if before == name else shown(None, name, s).value()
+
+
+def build(tab: gr.Tab, first: Tab) -> gr.Dropdown:
     """Lay the tab out inside the current Blocks; gives the choice of adapters."""
-    state = gr.State(None)
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=300):
-            picture = PictureUpload(
-                label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=300, placeholder=common.PICTURE_HINT
+    shows = board()
+    with gr.Accordion("What to compare", open=False):
+        found = [text for text in every(models.proposers()) if _asked_together(text)]
+        chosen = gr.CheckboxGroup(
+            [(common.method_name(text), text) for text in found], value=[], label="Methods",
+            info="None ticked: every method that knows such a picture.",
+        )  # fmt: skip
+        with gr.Row():
+            adapters = gr.Dropdown(
+                common.adapter_choices(), value=[], multiselect=True, label="LLM adapters", info="Several: each of them."
             )
-        with gr.Column(scale=5, min_width=300):
-            expression = gr.Textbox(
-                label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
-                info="Words that mean exactly one object.", lines=1, max_lines=3,
+            orders = gr.Dropdown(
+                [o.value for o in Order], value=[], multiselect=True, label="Orders of the list",
+                info="Several: the same list in each, to see whether the pick depends on it.",
             )  # fmt: skip
-            with gr.Row():
-                adapter = gr.Dropdown(
-                    common.adapter_choices(), value=AUTO, label="LLM adapter", info="For the four methods with an LLM.", min_width=140
-                )
-                truth = gr.Textbox(
-                    label="True box, if you know it",
-                    value="",
-                    placeholder="left, top, right, bottom",
-                    info="In pixels.",
-                    max_length=100,
-                    min_width=140,
-                )
-            with gr.Row():
-                button = gr.Button("Compare", variant="primary", scale=2)
-                cancel = gr.Button("Cancel", scale=1)
-            words = gr.Markdown(HINT, label="Who agrees with whom", elem_id="agreement")
-    pictures = gr.Gallery(label="Picks side by side", columns=4, object_fit="contain", height="auto", format="png", elem_id="sides")
-    rows = gr.Dataframe(
-        headers=HEADERS,
-        label="What each method answers",
-        interactive=False,
-        wrap=True,
-        column_widths=WIDTHS,
-        max_height=800,
-    )
-    with gr.Accordion("Slide between two methods", open=True):
-        with gr.Row(elem_id="sides-of-slider"):
-            found = every(models.proposers())
-            choices = [(common.method_name(name), name) for name in found]
-            left = gr.Dropdown(
-                choices,
-                value=SLIDER[0] if SLIDER[0] in found else found[0],
-                label="Left",
-                info="What is seen left of the line.",
-                min_width=140,
-            )
-            right = gr.Dropdown(
-                choices,
-                value=SLIDER[1] if SLIDER[1] in found else found[-1],
-                label="Right",
-                info="What is seen right of the line; drag it.",
-                min_width=140,
-            )
-        slider = gr.ImageSlider(label="Left and right", format="png", interactive=False, elem_id="slider")
-    with gr.Accordion("Who agrees with whom: IoU of the picks", open=False):
-        overlaps = gr.Dataframe(
-            headers=["", *map(str, range(1, 1 + len(found)))],
-            interactive=False,
-            wrap=True,
-            label="IoU of every pick with every other",
-        )
-    with gr.Accordion("Everything as JSON", open=False):
-        everything = gr.JSON(label="Everything as JSON", show_label=False)
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    run = shows.compare(
+        compare, [first.canvas, chosen, adapters, orders], [shows], concurrency_id="models", concurrency_limit=1, trigger_mode="multiple",
+        **quiet,
+    )  # fmt: skip
+    run.failure(lambda: trouble(None, "That did not work, and nothing was lost. Try again.").value(), None, [shows], queue=False, **quiet)
+    shows.halt(halt, None, None, queue=False, trigger_mode="multiple", **quiet)
+    tab.select(question, [first.canvas, shows], [shows], queue=False, **quiet)
+    return adapters
 
-    private: dict[str, Any] = {"api_visibility": "private"}
-    asked, outputs = [picture, expression, adapter, truth], [words, pictures, rows, overlaps, everything, slider, state]
-    run = gr.on(
-        [button.click, expression.submit], side_by_side, asked, outputs, concurrency_limit=1, show_progress_on=[pictures], **private
-    )
-    gr.on([button.click, expression.submit], None, js=common.scroll_to("sides"), **private)
-    # For programs: no session among the results, which the MCP server cannot take
-    gr.Button(visible=False).click(compare, asked, outputs[:-1], api_name="compare", concurrency_limit=1)
-    # The cancel first, as in the Locate tab
-    gr.on([cancel.click], None, cancels=[run], **private).then(cancelled, [state], [words], **private)
-    gr.on([left.input, right.input], slide, [state, left, right], [slider], **private)
-    tab.select(take_over, [other.picture, other.expression, other.truth, picture], [picture, expression, truth], **private)
-    return adapter
+
+def _asked_together(text: str) -> bool:
+    """Whether one LLM reads the boxes of all of a method's proposers."""
+    loading = models.asked()
+    photographs = set(loading.preset_for_photographs.proposers if loading.preset_for_photographs else ())
+    names = set(Method.parse(text).proposers)
+    return names <= photographs or not names & photographs

@@ -1,165 +1,308 @@
-"""The Locate tab: a picture and an expression in; boxes, the pick, and everything about it out."""
+"""The Locate tab: one picture to work in, and what may be set about how it is asked. What a visitor does becomes a `Session`; what the page
+shows of it is `wrapper.ui.view`."""
 
 import json
 import random
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import spaces
-from PIL import Image
 
-from wrapper.candidates import BY_HAND, IOU_THRESHOLD, Box, Candidate, Reason, Selection, Thresholds, is_correct
-from wrapper.draw import annotate, draw_candidates
+from wrapper.candidates import Box, Thresholds
+from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
-from wrapper.expressions import MAX_EXPRESSION, normalise, written
-from wrapper.pipeline import AUTO, Stage
+from wrapper.pipeline import AUTO
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
-from wrapper.selectors.base import Question
-from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.trace import trace
-from wrapper.ui import common, links, models
-from wrapper.ui.answer import HEADERS, Session, candidate_rows, in_words, names, remarks, table
-from wrapper.ui.picture import PictureUpload
-from wrapper.ui.theme import LEGEND, LINK
+from wrapper.ui import answers, common, models
+from wrapper.ui.canvas import canvas
+from wrapper.ui.session import (
+    Picture,
+    Session,
+    Settings,
+    moved,
+    with_box,
+    with_picture,
+    with_question,
+    with_thresholds,
+    with_truth,
+    without,
+)
+from wrapper.ui.store import sessions
+from wrapper.ui.turns import turns
+from wrapper.ui.view import Progress, View, trouble, view
 from wrapper.worlds import World
 
 CHOICES = {"gdrec": "Grounding DINO (GDrec)"}
 """What a proposer is called where it is chosen, if not by its name."""
-SELECT, TRUTH, ADD = "point out a candidate", "set the true box (two corners)", "add a candidate (two corners)"
-ORDERS = 10
-WIDTHS: list[str | int] = [65, 105, 150, 70, 110, 180]
-"""Of the table's columns, in pixels: on a phone it scrolls rather than breaks words."""
-CANCELLED = "### Cancelled\nPress **Locate** to ask again."
-DROPPED = "### Not answered\nThe question has changed. Press **Locate** to ask it."
-OTHER_WORDS = "⚠️ The words have changed since. Press **Locate**, or **Ask again** below the table."
-HINT = "Press an example or **New scene**; or upload a picture, describe an object in it, and press **Locate**."
+GONE = "This answer is not kept any longer: answers are kept for an hour, and until the app is started anew. Ask again."
+Value = dict[str, Any]
 
 
-Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any], Any, Session | None]
-"""The picture, the answer in words, the table, the prompt, remarks on it, everything as JSON; then, for the page alone, the
-list of candidates to point out, and the session."""
+# ---- what the browser sends, which may be anything
 
 
-REMEMBERED = 64
-"""Questions whose answers are remembered, so that an example asked again costs no GPU time."""
+@dataclass(frozen=True)
+class Request:
+    """What a visitor did, as the canvas tells it. number: by which the answer is known; session: the name of the one that was shown."""
+
+    number: int
+    session: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, event: gr.EventData) -> "Request":
+        """The request behind an event."""
+        data = event._data if isinstance(event._data, dict) else {}
+        number, name = data.get("number"), data.get("session")
+        return cls(number if isinstance(number, int) else 0, name if isinstance(name, str) else "", data)
+
+    def text(self, name: str) -> str:
+        """A text that it brings."""
+        found = self.data.get(name)
+        return found if isinstance(found, str) else ""
+
+    def whole(self, name: str) -> int:
+        """A whole number that it brings; -1 for anything else."""
+        found = self.data.get(name)
+        return found if isinstance(found, int) and not isinstance(found, bool) else -1
+
+    def box(self) -> Box:
+        """The box that it brings; DataError where that is none."""
+        found = self.data.get("box")
+        if not isinstance(found, list) or len(found) != 4 or not all(type(v) in (int, float) and abs(v) < 1e9 for v in found):
+            raise DataError("This is no box. Draw it again.")
+        x1, y1, x2, y2 = map(float, found)
+        return x1, y1, x2, y2
+
+    def found(self) -> Session:
+        """The session that was shown; DataError where it is not kept any longer."""
+        if not self.session:
+            raise DataError("There is no picture. Upload one, paste one, choose an example, or draw a new scene.")
+        if (s := sessions.find(self.session)) is None:
+            raise DataError(GONE)
+        return s
 
 
-def seconds(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> int:
-    """How long a GPU is asked for, at most, to answer a question: a step a proposer, and one of the LLM."""
-    return (len(proposers) + 1) * models.seconds_a_step()
+def settings(proposers: list[str] | None, adapter: str | None, probability: float | None, score: float | None) -> Settings:
+    """The settings as they stand beside the picture."""
+    return Settings(tuple(proposers or ()), adapter or AUTO, Thresholds(probability or 0.0, score or 0.0))
 
 
-def seconds_to_choose(candidates: tuple[Candidate, ...], *question: Any) -> int:
-    """As `seconds`, for the LLM alone, which is not asked about one candidate."""
-    return models.seconds_a_step() if len(candidates) > 1 else 1
+def answering(handler: Callable[..., Iterator[View]]) -> Callable[..., Iterator[Value]]:
+    """A handler for the page: what goes wrong is a sentence beside the picture, and nothing there is lost; and nothing more is done once
+    the visitor has asked for something else."""
+
+    def handle(event: gr.EventData, visit: gr.Request, *given: Any) -> Iterator[Value]:
+        request = Request.of(event)
+        yield from in_turn(visit.session_hash or "", request.number, handler(request, settings(*given[:4]), *given[4:]))
+
+    return handle
 
 
-def seconds_to_shuffle(session: Session) -> int:
-    """As `seconds`, for the list in several orders, in batches of eight."""
-    return models.seconds_a_step() * -(-ORDERS // 8)
-
-
-def question(given: dict[str, Any]) -> tuple[Any, ...]:
-    """What an answer depends on: what was asked, and the models that are loaded."""
-    return given, models.now().serial
-
-
-@gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]
-@spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
-def _stages(picture: Image.Image, expression: str, proposers: list[str], adapter: str) -> Iterator[Stage]:
-    with common.as_page_errors():
-        yield from models.now().asked_by(proposers).stages(picture, expression, proposers, adapter)
-
-
-@spaces.GPU(duration=seconds_to_choose)  # type: ignore[untyped-decorator]
-def _choose(candidates: tuple[Candidate, ...], expression: str, size: tuple[int, int], proposers: list[str], adapter: str) -> Selection:
-    with common.as_page_errors():
-        wrapper = models.now().asked_by(proposers)
-        return wrapper.choose(candidates, expression, size, wrapper.adapter_for(proposers, adapter))
-
-
-@spaces.GPU(duration=seconds_to_shuffle)  # type: ignore[untyped-decorator]
-def _shuffled(session: Session) -> Agreement:
-    with common.as_page_errors():
-        s, wrapper = session, models.now().asked_by(session.proposers)
-        asked = Question(s.selection.candidates, normalise(s.expression), s.size, wrapper.adapter_for(s.proposers, s.adapter))
-        return shuffle_check(wrapper.llm, asked, s.selection.guess, ORDERS)
-
-
-# ---- what the page asks for
-
-
-def live(
-    path: str | None,
-    expression: str,
-    proposers: list[str],
-    adapter: str = AUTO,
-    least_probability: float = 0.0,
-    least_score: float = 0.0,
-    true_box: str = "",
-) -> Iterator[Outputs]:
-    """The page's Locate button: first the page as proposers are done, then with the choice. Arguments as `locate`'s."""
+def in_turn(visitor: str, number: int, steps: Iterator[View]) -> Iterator[Value]:
+    """The steps of an answer, as long as it is wanted; errors that people can act on as sentences."""
     try:
-        yield from _answered(path, expression, proposers, adapter, least_probability, least_score, true_box)
+        while not turns.are_over(visitor, number) and (step := next(steps, None)) is not None:
+            yield step.value()
     except (WrapperError, gr.Error) as error:
-        yield common.warn(error)
+        yield trouble(number, str(error.message) if isinstance(error, gr.Error) else str(error)).value()
 
 
-def locate(
-    path: str | None,
-    expression: str,
-    proposers: list[str],
-    adapter: str = AUTO,
-    least_probability: float = 0.0,
-    least_score: float = 0.0,
-    true_box: str = "",
-) -> tuple[Any, ...]:
-    """Find the object that an expression means in a picture.
-
-    Gives the annotated picture, the answer in words, the table of candidates, the text the LLM read, remarks on it, and
-    everything as JSON (docs/trace.schema.json).
-
-    Args:
-        path: The picture.
-        expression: Words that mean exactly one object, such as "the cup left of the green book".
-        proposers: Who proposes boxes: "florence2", "gdrec" or both, or "yolox" for photographs where the bundled models are loaded.
-        adapter: "auto", "zero-shot" or the name of an LLM adapter.
-        least_probability: Answer "not found" below this LLM probability; 0 to always answer.
-        least_score: Answer "not found" where no detector's score is as high as this; 0 to always answer.
-        true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
-    """
-    with common.as_page_errors():
-        *_, last = _answered(path, expression, proposers, adapter, least_probability, least_score, true_box)
-    return last[:-2]
+def halt(event: gr.EventData, visit: gr.Request) -> None:
+    """The visitor asks for something else, or for nothing more."""
+    turns.begin(visit.session_hash or "", Request.of(event).number)
 
 
-def _answered(
-    path: str | None,
-    expression: str,
-    proposers: list[str],
-    adapter: str,
-    least_probability: float | None,
-    least_score: float | None,
-    true_box: str | None,
-) -> Iterator[Outputs]:
-    picture = common.open_upload(path)
-    text = written(expression or "")
-    if not proposers:
-        raise DataError(f"No model is chosen to propose boxes. Tick one of {', '.join(name for name, _ in choices())}.")
-    truth, world = common.read_box(true_box, picture.size), common.world_of_file(path)
-    order, least = [name for name in models.proposers() if name in proposers], Thresholds(least_probability or 0.0, least_score or 0.0)
-    now = time.monotonic()
-    for stage in _stages(picture, normalise(text), order, adapter):
-        if stage.selection is None:
-            yield _unfinished(draw_candidates(common.open_shrunk(path), stage.candidates, picture.size), stage, order)
-            continue
-        session = Session(str(path), picture.size, text, tuple(order), adapter, least, stage.selection, truth)
-        yield view(replace(session, recalled=stage.began < now, world=world))
+def told(number: int | None, s: Session) -> View:
+    """A session, kept and as it is shown."""
+    return view(number, sessions.keep(s), s)
+
+
+def answered(number: int | None, s: Session) -> Iterator[View]:
+    """A session's question answered, step by step."""
+    name = sessions.keep(s)
+    for step in answers.asked(s):
+        yield view(number, name, s, step) if isinstance(step, Progress) else told(number, step)
+
+
+# ---- what a visitor does
+
+
+def ask(request: Request, given: Settings) -> Iterator[View]:
+    """Words are asked about the picture that is there."""
+    yield from answered(request.number, with_question(request.found(), request.text("words"), given))
+
+
+def again(request: Request, given: Settings) -> Iterator[View]:
+    """Only the LLM is asked, about the boxes as they are."""
+    s = request.found()
+    yield told(request.number, answers.asked_again(s, s.answer.candidates, request.text("words")))
+
+
+def take_box(request: Request, given: Settings) -> Iterator[View]:
+    """A candidate is taken off the list."""
+    s = request.found()
+    yield told(request.number, answers.asked_again(s, without(s, request.whole("index")), s.words))
+
+
+def add_box(request: Request, given: Settings) -> Iterator[View]:
+    """A candidate is added."""
+    s = request.found()
+    yield told(request.number, answers.asked_again(s, with_box(s, request.box(), request.text("label")), s.words))
+
+
+def move_box(request: Request, given: Settings) -> Iterator[View]:
+    """A candidate gets another box."""
+    s = request.found()
+    yield told(request.number, answers.asked_again(s, moved(s, request.whole("index"), request.box()), s.words))
+
+
+def true_box(request: Request, given: Settings) -> Iterator[View]:
+    """The true box is said."""
+    yield told(request.number, with_truth(request.found(), request.box()))
+
+
+def upload(request: Request, given: Settings) -> Iterator[View]:
+    """A picture is brought."""
+    path = common.uploaded(request.text("path"))
+    size = common.open_upload(path).size
+    before = sessions.find(request.session)
+    picture = Picture(path, size, common.world_of_file(path))
+    s = with_picture(before, picture)
+    typed = request.text("words").strip()
+    if typed and (before is None or typed != before.words):
+        s = Session(picture, typed, s.settings)
+    yield told(request.number, s)
+
+
+def example(request: Request, given: Settings) -> Iterator[View]:
+    """An example is chosen."""
+    yield from _example(request.number, request.whole("example"), given)
+
+
+def scene(request: Request, given: Settings, category: str) -> Iterator[View]:
+    """A RefScenes picture that no model has seen is drawn, with an expression and its true box, and answered."""
+    seed = f"page/{random.getrandbits(64)}"
+    drawn = draw_scene(random.Random(seed), "test", seed, category if category in CATEGORIES else None)
+    file = common.scratch() / f"refscenes-{seed.rsplit('/', 1)[-1]}.png"
+    picture = drawn.picture()
+    picture.save(file)
+    common.remember_scene(file)
+    s = Session(Picture(str(file), picture.size, World.SCENE), drawn.expression.text, given, truth=drawn.box)
+    yield from answered(request.number, s)
+
+
+def shuffle(request: Request, given: Settings) -> Iterator[View]:
+    """The same list is asked about in other orders."""
+    yield View(request.number, request.session, {"shuffled": answers.shuffled(request.found())})
+
+
+def of_example(number: int, given: Settings) -> Session:
+    """A bundled example, not answered yet; DataError where there is none of this number."""
+    row = common.example(number)
+    if row is None:
+        raise DataError(f"There is no example of this number; there are 0 to {len(common.example_rows()) - 1}.")
+    path = str(common.EXAMPLES / row["image"])
+    size = common.open_upload(path).size
+    truth = None if row["bbox"] is None else tuple(float(v) for v in row["bbox"])
+    picture = Picture(path, size, World(row.get("world", "scene")))
+    return Session(picture, row["expression"], given, truth=truth, absent=truth is None)  # type: ignore[arg-type]
+
+
+def opened(event: gr.EventData, visit: gr.Request, *given: Any) -> Iterator[Value]:
+    """The page is opened or loaded again, or a session is asked for by its name: an answer that a link names, an example that it names,
+    what this tab of the browser showed last, or the first example."""
+    asked, link = Request.of(event), dict(visit.query_params)
+    first = asked.session == ""
+    wanted, kept, note = "", asked.text("kept"), ""
+    if first and "answer" in link:
+        kept, note = link["answer"], GONE
+    elif first and "example" in link:
+        kept, wanted = "", link["example"]
+    if s := sessions.find(kept):
+        yield view(asked.number, kept, s).value()
+        return
+    rows, shown = common.example_rows(), common.shown_examples()
+    number = int(wanted) if wanted.isdecimal() and wanted.isascii() and len(wanted) < 9 else -1
+    if wanted and number not in range(len(rows)):
+        note = f"There is no example of this number; there are 0 to {len(rows) - 1}."
+    if number not in range(len(rows)):
+        number = shown[0] if shown else -1
+    for one in in_turn(visit.session_hash or "", asked.number, _example(asked.number, number, settings(*given))):
+        yield one | {"notice": note}
+
+
+def _example(asked: int, number: int, given: Settings) -> Iterator[View]:
+    yield from answered(asked, of_example(number, given))
+
+
+def broken() -> Value:
+    """After an error that is none of ours."""
+    return trouble(None, f"That did not work, and nothing was lost. Try again. ({random.getrandbits(32):x})").value()
+
+
+def thresholds(value: Any, probability: float | None, score: float | None) -> Any:
+    """Other thresholds for the answer that is there; nothing is computed again."""
+    name = value.get("session") if isinstance(value, dict) else None
+    s = sessions.find(name) if isinstance(name, str) else None
+    least = Thresholds(probability or 0.0, score or 0.0)
+    if s is None or s.answered is None or s.settings.thresholds == least:
+        return gr.skip()
+    return told(None, with_thresholds(s, least)).value()
+
+
+# ---- downloads
+
+FILES: dict[str, tuple[str, Callable[[Session], str]]] = {
+    "trace": ("trace.json", lambda s: json.dumps(trace(s.answer, s.words, s.picture.size), indent=1)),
+    "coco": ("coco.json", lambda s: json.dumps(as_coco(s.answer, s.words, s.picture.size, "picture.png"), indent=1)),
+    "yolo": ("yolo.txt", lambda s: as_yolo(s.answer, s.picture.size)),
+    "csv": ("candidates.csv", lambda s: as_csv(s.answer)),
+}
+"""An answer as texts: the file's name, and what makes it."""
+
+
+def download(asked: Any) -> dict[str, str]:
+    """A file of an answer, made when it is asked for: where it is, and what to call it; or what went wrong. Nothing of the uploaded file
+    but its pixels is in it. asked: {"session": its name, "kind": "picture" or one of FILES}."""
+    try:
+        if not isinstance(asked, dict):
+            raise DataError(GONE)
+        return _file(sessions.find(str(asked.get("session"))), str(asked.get("kind")))
+    except WrapperError as error:
+        return {"error": str(error)}
+
+
+def _file(s: Session | None, kind: str) -> dict[str, str]:
+    if s is None:
+        raise DataError(GONE)
+    if kind == "picture":
+        path = common.scratch() / "annotated.png"
+        annotate(common.open_upload(s.picture.path), s.answer, s.truth).save(path)
+    elif kind in FILES:
+        file, written = FILES[kind]
+        path = common.scratch() / file
+        path.write_text(written(s), encoding="utf-8")
+    else:
+        raise DataError(f"There is no download {kind!r}; there are picture, {', '.join(FILES)}.")
+    return {"path": str(path), "name": Path(path).name}
+
+
+# ---- the page
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What other parts of the page use of this tab. opened: what has written the settings of a link or of the last visit."""
+
+    canvas: gr.HTML
+    adapter: gr.Dropdown
+    opened: gr.events.Dependency
 
 
 def choices() -> list[tuple[str, str]]:
@@ -167,485 +310,66 @@ def choices() -> list[tuple[str, str]]:
     return [(CHOICES.get(name, common.name_of(name)), name) for name in models.proposers() if name != "gd"]
 
 
-def _unfinished(drawn: Image.Image, stage: Stage, order: list[str]) -> Outputs:
-    """The page while proposers or the LLM are still at work."""
-    waiting = [common.name_of(name) for name in order[order.index(stage.done) + 1 :]]
-    done = ", ".join(f"{common.name_of(n)} in {ms:.0f} ms" for n, ms in stage.timings_ms.items())
-    then = f"{waiting[0]} is looking" if waiting else "The LLM is choosing"
-    return (
-        drawn, f"### {then} …\nBoxes so far: {len(stage.candidates)} ({done}).",
-        candidate_rows(stage.candidates), "", "", {}, gr.update(choices=[], value=None), None,
-    )  # fmt: skip
-
-
-def view(session: Session) -> Outputs:
-    """Everything the page shows of a finished answer."""
-    s = session
-    corner = None if s.corner is None else s.corner[1:]
-    image = annotate(common.open_shrunk(s.path), s.selection, s.truth, s.marked, corner, s.size)
-    return (
-        image, in_words(s), table(s.selection, s.marked), s.selection.prompt or "The LLM was not asked.", remarks(s),
-        trace(s.selection, s.expression, s.size), gr.update(choices=names(s.selection), value=s.marked), session,
-    )  # fmt: skip
-
-
-@common.keep_page
-def ask_again(session: Session | None, expression: str, adapter: str, true_box: str) -> Outputs:
-    """Ask only the LLM, about the candidates as they are now."""
-    s, text = _answer_of(session), written(expression or "")
-    return view(_asked(replace(s, truth=common.read_box(true_box, s.size)), s.selection.candidates, text, adapter))
-
-
-@common.keep_page
-def delete_candidate(session: Session | None) -> Outputs:
-    """Take the candidate that is pointed out from the list, and ask the LLM again."""
-    s = _answer_of(session)
-    if s.marked is None:
-        raise DataError("No candidate is pointed out. Press its row in the table or its box in the picture first.")
-    rest = s.selection.candidates[: s.marked] + s.selection.candidates[s.marked + 1 :]
-    return view(_asked(s, rest, s.expression, s.adapter))
-
-
-@common.keep_page
-def add_candidate(session: Session | None, label: str, box: str) -> Outputs:
-    """Add a candidate of one's own, and ask the LLM again."""
-    s = _answer_of(session)
-    return view(_added(s, label, common.read_box(box, s.size)))
-
-
-def _added(s: Session, label: str, box: Box | None) -> Session:
-    words = " ".join((label or "").split())[:60]
-    if box is None or not words:
-        raise DataError("A candidate needs a label and a box. Write both, such as “cup” and “40, 60, 180, 220”.")
-    return _asked(s, (*s.selection.candidates, Candidate(box, words, None, BY_HAND)), s.expression, s.adapter)
-
-
-def _asked(s: Session, candidates: tuple[Candidate, ...], expression: str, adapter: str) -> Session:
-    answered = _choose(candidates, expression, s.size, list(s.proposers), adapter)
-    same = normalise(expression) == normalise(s.expression) and not any(c.source == BY_HAND for c in candidates)
-    if same and s.answered.reason is Reason.NOTHING_LIKE_IT and answered.index is not None:
-        answered = replace(answered, index=None, reason=Reason.NOTHING_LIKE_IT)  # the detector has still no box for these words
-    return replace(s, answered=answered, expression=expression, adapter=adapter, marked=None, corner=None, recalled=False)
-
-
-@common.keep_page
-def shuffle(session: Session | None) -> str:
-    """Ask the LLM about the same list in other orders."""
-    s = _answer_of(session)
-    if s.answered.prompt is None or not s.answered.probabilities:
-        raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
-    found = _shuffled(s)
-    others = sorted(set(found.picks) - {s.selection.guess})
-    if not others:
-        return f"The pick is the same in **all {len(found.picks)}** other orders of the list."
-    boxes = [c.box for c in s.selection.candidates]
-    same = sum(is_correct(boxes[pick], boxes[s.selection.guess or 0]) for pick in found.picks)
-    return (
-        f"The pick is the same in **{found.agree} of {len(found.picks)}** other orders of the list, and the same object (IoU above "
-        f"{IOU_THRESHOLD}) in {same}. Other picks: {', '.join(map(str, others))}."
-    )
-
-
-@common.keep_page
-def set_thresholds(session: Session | None, least_probability: float | None, least_score: float | None) -> Outputs | Any:
-    """Apply other thresholds to the answer that is there; nothing is computed again."""
-    least = Thresholds(least_probability or 0.0, least_score or 0.0)
-    return gr.skip() if session is None or session.thresholds == least else view(replace(session, thresholds=least))
-
-
-@common.keep_page
-def set_truth(session: Session | None, text: str) -> Outputs | Any:
-    """Take another true box, or none; nothing is computed again."""
-    if session is None or (truth := common.read_box(text, session.size)) == session.truth:
-        return gr.skip()
-    return view(replace(session, truth=truth))
-
-
-@common.keep_page
-def mark(session: Session | None, index: int | None) -> Outputs:
-    """Point out a candidate by its index, or none."""
-    return view(replace(_answer_of(session), marked=index))
-
-
-@common.keep_page
-def mark_row(session: Session | None, event: gr.SelectData) -> Outputs:
-    """Point out the candidate of a row."""
-    s = _answer_of(session)
-    row = int(event.index[0])
-    return view(replace(s, marked=row if row < len(s.selection.candidates) else None))
-
-
-@common.keep_page
-def click(session: Session | None, does: str, label: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """A press on the picture: point out the smallest candidate there, or set a corner of a box. Ends with the true box's text."""
-    s = _answer_of(session)
-    scale = max(1.0, max(s.size) / common.SHOWN_SIDE)
-    x, y = min(event.index[0] * scale, s.size[0]), min(event.index[1] * scale, s.size[1])
-    if does == SELECT:
-        return (*view(replace(s, marked=smallest(s.selection.candidates, x, y), corner=None)), gr.skip())
-    if does == ADD and not (label or "").strip():
-        raise DataError("The new candidate has no label yet. Write one below the picture, then press its two corners.")
-    if s.corner is None or s.corner[0] != does:
-        gr.Info("The first corner is set. Press the opposite one.", duration=3)
-        return (*view(replace(s, corner=(does, x, y))), gr.skip())
-    _, x1, y1 = s.corner
-    box = common.read_box(f"{min(x, x1)}, {min(y, y1)}, {max(x, x1)}, {max(y, y1)}", s.size)
-    if does == ADD:
-        return (*view(_added(s, label, box)), gr.skip())
-    return (*view(replace(s, corner=None, truth=box)), common.box_text(box))
-
-
-def smallest(candidates: tuple[Candidate, ...], x: float, y: float) -> int | None:
-    """The smallest candidate under a point, None where there is none."""
-    under = [i for i, c in enumerate(candidates) if c.box[0] <= x <= c.box[2] and c.box[1] <= y <= c.box[3]]
-    return min(
-        under, key=lambda i: (candidates[i].box[2] - candidates[i].box[0]) * (candidates[i].box[3] - candidates[i].box[1]), default=None
-    )
-
-
-# ---- what stands in the inputs
-
-Written = tuple[str, str, str, tuple[str, str], list[str]]
-"""Picture, expression and true box; these two once more, to know the box by when the words are changed; and who knows such pictures."""
-
-
-def _written(path: str, expression: str, box: str, proposers: list[str]) -> Written:
-    return path, expression, box, (expression, box), models.keep(proposers, common.world_of_file(path))
-
-
-def new_scene(category: str, proposers: list[str]) -> Written:
-    """Draw a RefScenes picture that no model has seen, with an expression and its true box, to be answered."""
-    seed = f"page/{random.getrandbits(64)}"
-    scene = draw_scene(random.Random(seed), "test", seed, None if category == "any" else category)  # type: ignore[arg-type]
-    file = common.scratch() / f"refscenes-{seed.rsplit('/', 1)[-1]}.png"
-    scene.picture().save(file)
-    common.remember_scene(file)
-    return _written(str(file), scene.expression.text, common.box_text(scene.box), proposers)
-
-
-def fill(place: int, proposers: list[str]) -> Written | Any:
-    """A bundled example by its place among those that are shown, to be answered."""
-    found = example(str(common.shown_examples()[place]))
-    return gr.skip() if found is None else _written(*found, proposers)
-
-
-def changed(
-    session: Session | None, said: str, expression: str, true_box: str, brought: tuple[str, str] | None
-) -> tuple[str | Any, str | Any]:
-    """What the page says, and which true box stands there, when the question is changed: an answer that is there stays, as one to
-    other words; a run that is not done was dropped; and a true box that came with other words is none of these."""
-    if session is not None:
-        said_now = in_words(session) + ("" if _same_words(expression, session.expression) else f"\n\n{OTHER_WORDS}")
-    else:
-        said_now = gr.skip() if said == HINT else DROPPED
-    stale = brought is not None and true_box == brought[1] and expression != brought[0]
-    return said_now, "" if stale else gr.skip()
-
-
-def _same_words(typed: str, asked: str) -> bool:
-    """Whether what stands in the box is what was asked."""
-    try:
-        return written(typed) == asked
-    except WrapperError:
-        return False
-
-
-def take_picture(path: str | None, proposers: list[str]) -> tuple[Any, ...]:
-    """A picture of one's own takes the place of the answer about another; what cannot be opened is said at once."""
-    kept = known = gr.skip()
-    if path is not None:
-        try:
-            common.open_upload(path)
-            known = models.keep(proposers, common.world_of_file(path))
-        except WrapperError as error:
-            common.warn(error)
-            kept = None
-    return None, HINT, [], "", "", {}, gr.update(choices=[], value=None), None, "", kept, known
-
-
-def downloads(session: Session | None) -> list[str] | None:
-    """The answer as files: annotated picture, trace, COCO, YOLO, CSV. Nothing of the uploaded file but its pixels is in them."""
-    if session is None:
-        return None
-    s = session
-    picture = annotate(common.open_upload(s.path), s.selection, s.truth)
-    folder = common.scratch()
-    picture.save(folder / "annotated.png")
-    texts = {
-        "trace.json": json.dumps(trace(s.selection, s.expression, s.size), indent=1),
-        "coco.json": json.dumps(as_coco(s.selection, s.expression, s.size, "picture.png"), indent=1),
-        "yolo.txt": as_yolo(s.selection, s.size),
-        "candidates.csv": as_csv(s.selection),
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [str(folder / name) for name in ("annotated.png", *texts)]
-
-
-@common.keep_page
-def offer_downloads(session: Session | None) -> list[str] | None:
-    """After an answer: its files."""
-    return downloads(session)
-
-
-def forget_remarks() -> tuple[str, Any]:
-    """Nothing of what was said about an earlier answer: the shuffle check, a link."""
-    return "", gr.update(value="", visible=False)
-
-
-@common.keep_page
-def link(session: Session | None) -> Any:
-    """Keep the answer for whoever opens the link, whose end this gives."""
-    return gr.update(value=f"?answer={links.keep(_answer_of(session))}", visible=True)
-
-
-def _answer_of(session: Session | None) -> Session:
-    if session is None:
-        raise DataError("There is no answer yet. Press Locate first.")
-    return session
-
-
-def example(number: str | None) -> tuple[str, str, str] | None:
-    """Picture, expression and true box of an example by its number, as links name it (?example=3)."""
+def thumbnails() -> list[dict[str, Any]]:
+    """The examples about worlds that the models know, one of each kind first, as the canvas shows them."""
     rows = common.example_rows()
-    if number is None or not number.isdigit() or int(number) >= len(rows):
-        return None
-    row = rows[int(number)]
-    return str(common.EXAMPLES / row["image"]), row["expression"], common.box_text(row["bbox"] and tuple(row["bbox"]))
-
-
-# ---- the page
-
-# The handler gives the end of the link; its beginning only the browser knows. Without HTTPS it has no clipboard, but the text is there.
-COPY = """(end) => {
-  if (!end.startsWith('?')) return end;
-  const link = location.origin + location.pathname + end;
-  navigator.clipboard?.writeText(link);
-  return link;
-}"""
-
-
-@dataclass(frozen=True)
-class Tab:
-    """What other parts of the page use of this tab. opened: what has written the settings of a link or of the last visit."""
-
-    picture: gr.Image
-    expression: gr.Textbox
-    truth: gr.Textbox
-    adapter: gr.Dropdown
-    opened: gr.events.Dependency
+    return [
+        {"number": i, "says": f"{rows[i]['category']}: {rows[i]['expression']}", "small": common.thumbnail(rows[i]["image"])}
+        for i in common.shown_examples()
+    ]
 
 
 def build(page: gr.Blocks) -> Tab:
     """Lay the tab out inside the current Blocks."""
-    session, brought = gr.State(None), gr.State(None)
-    pressed = gr.State(0)  # another number asks the question that a press or a link wrote into the inputs
-    remembered = gr.BrowserState(
-        [list(models.fitting(World.SCENE)), AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings", secret="settings are no secret"
-    )
-    every_example = common.example_rows()
-    found = [every_example[i] for i in common.shown_examples()]
-    with gr.Row(equal_height=False, elem_id="locate"):
-        with gr.Column(scale=4, min_width=300):
-            picture = PictureUpload(
-                label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"], height=340, placeholder=common.PICTURE_HINT
+    remembered = gr.BrowserState([[], AUTO, 0.0, 0.0], storage_key="llm-wrapper-settings-2", secret="settings are no secret")
+    board = canvas(thumbnails(), [download])
+    with gr.Accordion("Settings", open=False):
+        proposers = gr.CheckboxGroup(
+            choices(), value=[], label="Who proposes boxes", info="None ticked: those that know what the picture shows."
+        )
+        with gr.Row():
+            adapter = gr.Dropdown(
+                common.adapter_choices(), value=AUTO, label="LLM adapter", info="What the LLM was fine-tuned on. Zero-shot: not at all."
             )
-            expression = gr.Textbox(
-                label="Referring expression", placeholder="the cup left of the green book", max_length=4 * MAX_EXPRESSION,
-                info="Words that mean exactly one object.", lines=1, max_lines=3,
+            category = gr.Dropdown(["any", *CATEGORIES], value="any", label="Kind of expression", info="What a new scene asks about.")
+        with gr.Row():
+            score = gr.Slider(
+                0, 1, 0, step=0.05, label="Say “not found” below this detector score",
+                info="Of Grounding DINO's best box: whether there is anything of the kind. 0: never. Try 0.6.",
             )  # fmt: skip
-            with gr.Row():
-                button = gr.Button("Locate", variant="primary", scale=2, min_width=120)
-                cancel = gr.Button("Cancel", scale=1, min_width=80)
-            with gr.Row():
-                scene = gr.Button("New scene", scale=1, min_width=120)
-                category = gr.Dropdown(
-                    ["any", *CATEGORIES], value="any", label="Kind of expression", info="What a new scene asks about.", scale=2,
-                    min_width=140,
-                )  # fmt: skip
-            with gr.Accordion("Settings", open=False):
-                proposers = gr.CheckboxGroup(
-                    choices(),
-                    value=list(models.fitting(World.SCENE)),
-                    label="Who proposes boxes",
-                    info="Detectors and vision-language models, frozen. Chosen anew with each picture.",
-                )
-                adapter = gr.Dropdown(
-                    common.adapter_choices(), value=AUTO, label="LLM adapter",
-                    info="What the LLM was fine-tuned on. Zero-shot: not at all.",
-                )  # fmt: skip
-                score = gr.Slider(
-                    0, 1, 0, step=0.05, label="Say “not found” below this detector score",
-                    info="Of Grounding DINO's best box: whether there is anything of the kind. 0: always answer. Try 0.6.",
-                )  # fmt: skip
-                probability = gr.Slider(
-                    0, 1, 0, step=0.05, label="Say “not found” below this LLM probability",
-                    info="Of the picked object, whoever proposed it. 0: always answer.",
-                )  # fmt: skip
-                truth = gr.Textbox(
-                    label="True box, if you know it", value="", placeholder="left, top, right, bottom",
-                    info="In pixels; or press its corners in the picture.",
-                    max_length=100, elem_id="truth",
-                )  # fmt: skip
-            # On a phone these stand at the end (CSS in common), so that the answer comes right under the button
-            examples = gr.Dataset(
-                components=["textbox"], samples=[[r["expression"]] for r in found], type="index", samples_per_page=12,
-                label="Examples, answered at a press: pictures that no model has seen", elem_id="examples",
-                sample_labels=[f"{r['category']}: {r['expression']}" for r in found],
-            )  # fmt: skip
-        with gr.Column(scale=5, min_width=300):
-            shown = gr.Image(
-                label="Candidates and pick", type="pil", format="png", height=380, interactive=False, buttons=["download", "fullscreen"],
-                elem_id="shown",
-            )  # fmt: skip
-            gr.HTML(LEGEND, elem_id="legend", padding=False)
-            words = gr.Markdown(HINT, label="Answer", elem_id="answer")
-            with gr.Row():
-                does = gr.Radio(
-                    [SELECT, TRUTH, ADD], value=SELECT, label="A press on the picture will", info="Or use the table and the text boxes.",
-                    elem_id="does", scale=3, min_width=240,
-                )  # fmt: skip
-                called = gr.Textbox(
-                    label="Label of the new candidate", info="One or two words.", max_length=60, min_width=160, visible=False
-                )
-                pointed = gr.Dropdown(
-                    [],
-                    label="Candidate pointed out",
-                    info="Press a row of the table, a box in the picture, or choose here.",
-                    elem_id="pointed",
-                    scale=2,
-                    min_width=200,
-                    filterable=False,
-                )
-            rows = gr.Dataframe(
-                headers=HEADERS,
-                label="Candidates (✓ the pick, ▶ the one pointed out; the LLM's probability)",
-                interactive=False,
-                wrap=True,
-                elem_id="rows",
-                column_widths=WIDTHS,
-            )
-            with gr.Accordion("What the LLM read", open=False):
-                about = gr.Markdown(label="Remarks", elem_id="remarks")
-                prompt = gr.Textbox(label="The exact text", lines=8, buttons=["copy"], interactive=False)
-            with gr.Accordion("Change the list and ask again", open=False):
-                gr.Markdown("Only the LLM runs again. Change the expression above, or the list here.")
-                with gr.Row():
-                    again = gr.Button("Ask again", min_width=100)
-                    delete = gr.Button("Delete the candidate pointed out", min_width=140)
-                    check = gr.Button("Shuffle check", min_width=100)
-                with gr.Row():
-                    label = gr.Textbox(label="A candidate to add", info="Its label: one or two words.", max_length=60, min_width=120)
-                    box = gr.Textbox(
-                        label="Its box", placeholder="left, top, right, bottom", info="In pixels.", max_length=100, min_width=140
-                    )
-                    add = gr.Button("Add", min_width=60)
-                checked = gr.Markdown(elem_id="shuffled")
-            with gr.Accordion("Downloads", open=False):
-                files = gr.Files(label="Annotated picture, trace, COCO, YOLO, CSV", interactive=False)
-            with gr.Accordion("Everything as JSON", open=False):
-                everything = gr.JSON(label="Everything as JSON", show_label=False)
-            copy = gr.Button(LINK, size="sm")
-            address = gr.Textbox(
-                label="The link", info="Copied. For an hour it opens this picture and answer for whoever has it.", visible=False,
-                interactive=False, buttons=["copy"], elem_id="link",
+            probability = gr.Slider(
+                0, 1, 0, step=0.05, label="Say “not found” below this LLM probability",
+                info="Of the picked object, whoever proposed it. 0: never.",
             )  # fmt: skip
 
-    outputs = [shown, words, rows, prompt, about, everything, pointed, session]
     chosen = [proposers, adapter, probability, score]
-    asked = [picture, expression, *chosen, truth]
-    written = [picture, expression, truth, brought, proposers]
-    private: dict[str, Any] = {"api_visibility": "private"}
-    silent = private | {"show_progress": "hidden"}
-    answering = private | {"show_progress_on": [shown]}  # and not on every part of the answer
-    run = gr.on([button.click, expression.submit, pressed.change], live, asked, outputs, concurrency_limit=1, **answering)
-    # For programs: neither the page's list nor a session among the results, which the MCP server cannot take
-    gr.Button(visible=False).click(locate, asked, outputs[:-2], api_name="locate", concurrency_limit=1)
-    runs = [
-        run,
-        again.click(ask_again, [session, expression, adapter, truth], outputs, **answering),
-        delete.click(delete_candidate, [session], outputs, **answering),
-        add.click(add_candidate, [session, label, box], outputs, **answering),
-    ]
-    least = [session, probability, score]
-    changes = [
-        run.then(set_thresholds, least, outputs, **silent),  # they may have been moved meanwhile
-        *runs[1:],
-        gr.on([probability.input, score.input], set_thresholds, least, outputs, trigger_mode="always_last", **silent),
-        gr.on([truth.submit, truth.blur], set_truth, [session, truth], outputs, **silent),
-        shown.select(click, [session, does, called], [*outputs, truth], **silent),
-    ]
-    rows.select(mark_row, [session], outputs, **silent)
-    pointed.input(mark, [session, pointed], outputs, **silent)
-    for change in changes:
-        # At once, and not after files are written: a link that was asked for meanwhile would be taken away again
-        change.then(forget_remarks, None, [checked, address], queue=False, **silent).then(offer_downloads, [session], [files], **silent)
-    does.change(lambda does: gr.update(visible=does == ADD), [does], [called], queue=False, **silent)
-    check.click(shuffle, [session], [checked], **private)
-    copy.click(link, [session], [address], **silent).then(None, [address], [address], js=COPY, **silent)
-    gr.on(
-        [button.click, expression.submit, examples.click, scene.click, rows.select, pointed.input],
-        None,
-        js=common.scroll_to("shown"),
-        **silent,
-    )
-    # Gradio cancels only after the listener's own function has answered, by when another run may have begun: so cancel first
-    # The words by their `change`, as a textbox has an `input` for some keys only, and one after its `submit` besides
-    edited = [expression.change, truth.change, proposers.input, adapter.input]
-    gr.on(edited, None, cancels=runs, **silent).then(
-        changed, [session, words, expression, truth, brought], [words, truth], queue=False, **silent
-    )
-    gr.on([picture.input, picture.clear], None, cancels=runs, **silent).then(
-        take_picture, [picture, proposers], [*outputs, truth, picture, proposers], **silent
-    )
-    # What is written by a press is asked only in a step of its own, after the `change` of the words has dropped what was asked before
-    drawn = gr.on([scene.click], None, cancels=runs, **silent).then(new_scene, [category, proposers], written, **silent)
-    filled = gr.on([examples.click], None, cancels=runs, **silent).then(fill, [examples, proposers], written, **silent)
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    listen: dict[str, Any] = quiet | {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "multiple"}
+    handlers = {
+        "ask": ask, "again": again, "take_box": take_box, "add_box": add_box, "move_box": move_box, "true_box": true_box,
+        "upload": upload, "example": example, "shuffle": shuffle,
+    }  # fmt: skip
+    runs = [getattr(board, name)(answering(handler), chosen, [board], **listen) for name, handler in handlers.items()]
+    runs.append(board.scene(answering(scene), [*chosen, category], [board], **listen))
+    runs.append(board.open(opened, chosen, [board], **listen))
+    board.halt(halt, None, None, queue=False, trigger_mode="multiple", **quiet)
+    for run in runs:  # what nobody foresaw, or a queue that is full: Gradio says what, and the picture is free for the next question
+        run.failure(broken, None, [board], queue=False, **quiet)
+    gr.on([probability.input, score.input], thresholds, [board, probability, score], [board], trigger_mode="always_last", **quiet)
     gr.on(
         [proposers.input, adapter.input, probability.input, score.input], lambda *values: list(values), chosen, [remembered],
-        queue=False, trigger_mode="always_last", **silent,
+        queue=False, trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    gr.on([cancel.click], None, cancels=[*runs, drawn, filled], **silent).then(cancelled, [session, words], [words], **silent)
-    opened = page.load(restore, [remembered], [*chosen, *written[:-1], *outputs], **silent)
-    opened.then(offer_downloads, [session], [files], **silent)
-    for done in (drawn, filled):
-        done.success(time.time_ns, None, [pressed], **silent)
-    opened.then(press_example, None, [pressed], **silent)
-    return Tab(picture, expression, truth, adapter, opened)
+    return Tab(board, adapter, page.load(restore, [remembered], chosen, **quiet))
 
 
-def cancelled(session: Session | None, said: str) -> str | Any:
-    """What the page says after Cancel: an answer that is there stays."""
-    gr.Info("Stopped. What is shown stays.", duration=2)
-    return gr.skip() if session is not None or said == HINT else CANCELLED
-
-
-@common.keep_page
 def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
-    """The settings of the last visit or of the link; the example that a link names, to be answered; or the answer that a link
-    was copied for."""
-    link = dict(request.query_params)
-    blank = (gr.skip(),) * 8
-    if "answer" in link:
-        if s := links.find(link["answer"]):
-            least = (s.thresholds.probability, s.thresholds.score)
-            box = common.box_text(s.truth)
-            return (list(s.proposers), common.adapter_choice(s.adapter), *least, *_written(s.path, s.expression, box, [])[:-1], *view(s))
-        gr.Warning("The answer of this link is not kept any longer; it was for an hour. Ask again, or ask for a new link.")
-    found = example(link.get("example"))
-    if "example" in link and found is None:
-        gr.Warning(f"There is no example of this number; there are 0 to {len(common.example_rows()) - 1}.")
-    proposers, adapter, *least_ = settings(remembered, link)
-    *written, proposers = ((gr.skip(),) * 4 + (proposers,)) if found is None else _written(*found, proposers)
-    return (proposers, common.adapter_choice(adapter), *least_, *written, *blank)
+    """The settings of the link, or of the last visit."""
+    proposers, adapter, probability, score = linked(remembered, dict(request.query_params))
+    return gr.update(choices=choices(), value=proposers), common.adapter_choice(adapter), probability, score
 
 
-def press_example(request: gr.Request) -> Any:
-    """The number of a press, for the example that the page was opened with."""
-    return gr.skip() if example(request.query_params.get("example")) is None else time.time_ns()
-
-
-def settings(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
+def linked(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
     """Proposers, adapter and thresholds: the link's (?proposers=gdrec&adapter=zero-shot&probability=0.3&score=0.6) before
     those of the last visit, and the page's own for what makes no sense; what a browser remembers may be anything."""
     kept = [*remembered, None, None, None, None][:4] if isinstance(remembered, list) else [None] * 4
@@ -653,7 +377,7 @@ def settings(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, 
     proposers = [p for p in models.proposers() if p in proposers] if isinstance(proposers, list) else []
     adapter = link.get("adapter", kept[1])
     probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), kept[2:], strict=True))
-    return proposers or list(models.fitting(World.SCENE)), adapter if isinstance(adapter, str) else AUTO, probability, score
+    return proposers, adapter if isinstance(adapter, str) else AUTO, probability, score
 
 
 def _share(value: Any) -> float:

@@ -30,7 +30,7 @@ ABOUT = {
     "trained on RefScenes, drawings of emoji objects, and are asked about those.",
 }
 """What the bundled models can do, by preset."""
-ASK_FOR_MORE = " Start the app with `--preset paper` (or `cpu`) for the published checkpoints."
+ASK_FOR_MORE = "Start the app with `--preset paper` (or `cpu`) for the published checkpoints."
 
 
 _serials = itertools.count()
@@ -54,6 +54,12 @@ class Loaded:
     trouble: str | None = None
     serial: int = field(default_factory=_serials.__next__)
     photographs: Wrapper | None = None
+    preset_for_photographs: Preset | None = None
+
+    @property
+    def adapters(self) -> Mapping[str, str]:
+        """Where the adapters of all that is loaded came from, by name."""
+        return {**self.preset.adapters, **(self.preset_for_photographs.adapters if self.preset_for_photographs else {})}
 
     @property
     def proposers(self) -> tuple[str, ...]:
@@ -115,7 +121,10 @@ class Loading:
             self.name, self.preset, self.number = "bundled", bundled, 0
             _, self.preset_for_photographs = plain_presets("bundled")
             wrapper, other = self._both()
-        return Loaded(wrapper, self.name, self.preset, time.monotonic() - self.began, trouble, photographs=other)
+        spent = time.monotonic() - self.began
+        return Loaded(
+            wrapper, self.name, self.preset, spent, trouble, photographs=other, preset_for_photographs=self.preset_for_photographs
+        )
 
     def _both(self) -> tuple[Wrapper, Wrapper | None]:
         main, other = self.preset, self.preset_for_photographs
@@ -217,12 +226,6 @@ def knows(world: World) -> bool:
     return {"tiny": world is World.SCENE, "photo": world is World.PHOTOGRAPH}.get(asked().name, True)
 
 
-def keep(chosen: Sequence[str], world: World) -> list[str]:
-    """Of the proposers that are chosen those that know a world; all that do where none of them does."""
-    knowing = fitting(world)
-    return [name for name in chosen if name in knowing] or list(knowing)
-
-
 def adapters() -> tuple[str, ...]:
     """The LLM adapters there are; while they are being loaded, those that there will be, be it of the bundled models."""
     loading = asked()
@@ -243,8 +246,8 @@ def notice(loading: Loading) -> str:
         return f"**⚠️ No models could be loaded.** {with_links(str(error))}"
     loaded = loading.done.result()
     if loaded.trouble:
-        return f"**⚠️ The bundled models serve instead.** {with_links(loaded.trouble)}\n\n{ABOUT['bundled']}"
-    return ABOUT[loaded.name] + ASK_FOR_MORE if loaded.name in ABOUT else ""
+        return f"**⚠️ The bundled models serve instead.** {with_links(loaded.trouble)}"
+    return ""
 
 
 def status(loading: Loading) -> str:
@@ -262,7 +265,9 @@ def status(loading: Loading) -> str:
     photographs = loading.preset_for_photographs
     names = ", ".join(source.rstrip("/").split("/")[-1] for source in (*sources, *(photographs.detectors if photographs else ())) if source)
     adapters = ", ".join(loaded.wrapper.llm.adapters) or "none"
+    about = f"{ABOUT[loaded.name]} {ASK_FOR_MORE}\n\n" if loaded.name in ABOUT else ""
     return (
-        f"Preset **{loaded.name}**: {names}; on the {device}, {precision}; loaded in {loaded.seconds:.1f} s. LLM adapters: {adapters}. "
+        f"{about}Preset **{loaded.name}**: {names}; on the {device}, {precision}; loaded in {loaded.seconds:.1f} s. "
+        f"LLM adapters: {adapters}. "
         "Another preset: start the app with `--preset`, or set `WRAPPER_PRESET` on a Space."
     )

@@ -1,0 +1,180 @@
+"""The /locate and /compare endpoints, for programs: what the page answers, as pictures, words, tables and JSON."""
+
+from typing import Any
+
+import gradio as gr
+import spaces
+from PIL import Image
+
+from wrapper.candidates import Box, Thresholds, iou, is_correct
+from wrapper.draw import annotate
+from wrapper.errors import DataError
+from wrapper.evaluation import compare as comparing
+from wrapper.evaluation.methods import every
+from wrapper.expressions import written
+from wrapper.pipeline import AUTO
+from wrapper.trace import explain, trace
+from wrapper.ui import answers, common, models
+from wrapper.ui.markdown import plain
+from wrapper.ui.picture import PictureUpload
+from wrapper.ui.session import Picture, Session, Settings, with_question, with_truth
+from wrapper.ui.view import headline, judged, out_of_its_world, read, sentence, sureness
+
+HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
+Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any]]
+
+
+def locate(
+    path: str | None,
+    expression: str,
+    proposers: list[str] | None = None,
+    adapter: str = AUTO,
+    least_probability: float = 0.0,
+    least_score: float = 0.0,
+    true_box: str = "",
+) -> Outputs:
+    """Find the object that an expression means in a picture.
+
+    Gives the annotated picture, the answer in words, the table of candidates, the text the LLM read, remarks on it, and
+    everything as JSON (docs/trace.schema.json).
+
+    Args:
+        path: The picture.
+        expression: Words that mean exactly one object, such as "the cup left of the green book".
+        proposers: Who proposes boxes: "florence2", "gdrec", "yolox" or others that are loaded; nothing for those that know such a picture.
+        adapter: "auto", "zero-shot" or the name of an LLM adapter.
+        least_probability: Answer "not found" below this LLM probability; 0 to always answer.
+        least_score: Answer "not found" where no detector's score is as high as this; 0 to always answer.
+        true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
+    """
+    with common.as_page_errors():
+        picture = common.open_upload(path)
+        if unknown := sorted(set(proposers or ()) - set(models.proposers())):
+            raise DataError(f"There is no model {', '.join(unknown)} here. Choose from {', '.join(models.proposers())}.")
+        given = Settings(tuple(proposers or ()), adapter, Thresholds(least_probability or 0.0, least_score or 0.0))
+        s = with_question(Session(Picture(str(path), picture.size, common.world_of_file(path))), expression or "", given)
+        if box := common.read_box(true_box, picture.size):
+            s = with_truth(s, box)
+        s = answers.settled(s)
+        return shown(s, picture)
+
+
+def shown(s: Session, picture: Image.Image) -> Outputs:
+    """An answered session for programs."""
+    selection = s.answer
+    doubt, (_, verdict), sure = out_of_its_world(s), judged(s, selection), sureness(selection)
+    words = [f"### {headline(selection, doubt is not None)}{f' · {sure}' if sure else ''}", doubt or sentence(selection), verdict]
+    return (
+        annotate(picture, selection, s.truth),
+        "\n\n".join(w for w in words if w),
+        table(s),
+        selection.prompt or "The LLM was not asked.",
+        "\n".join(f"{name}: {text}" for name, text in read(s, selection)),
+        trace(selection, s.words, s.picture.size),
+    )
+
+
+def table(s: Session) -> list[list[Any]]:
+    """A row a candidate; ✓ at the pick."""
+    selection = s.answer
+    shares = selection.probabilities or (None,) * len(selection.candidates)
+    return [
+        [
+            f"{i}{' ✓' if i == selection.index else ''}", common.proposers_of(c), common.labels_of(c),
+            "" if c.score is None else f"{c.score:.2f}", "" if share is None else f"{share:.3f}", common.box_text(c.box),
+        ]
+        for i, (c, share) in enumerate(zip(selection.candidates, shares, strict=True))
+    ]  # fmt: skip
+
+
+COMPARED = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
+
+
+def seconds_to_compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> int:
+    """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in a batch for each of up to four adapters."""
+    return 6 * models.seconds_a_step()
+
+
+@spaces.GPU(duration=seconds_to_compare)  # type: ignore[untyped-decorator]
+def _compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> list[comparing.Compared]:
+    with common.as_page_errors():
+        wrapper = models.now().asked_by(names)
+        methods = comparing.methods_with(wrapper, every(names), adapter)
+        return comparing.say_unseen(comparing.compare_methods(wrapper, [picture], [expression], methods)[0])
+
+
+def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
+    """One picture and expression through each model alone, each with the LLM, and both with the LLM.
+
+    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, and everything as JSON.
+
+    Args:
+        path: The picture.
+        expression: Words that mean exactly one object, such as "the cup left of the green book".
+        adapter: "auto", "zero-shot" or the name of an LLM adapter, for the methods with an LLM.
+        true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
+    """
+    with common.as_page_errors():
+        picture, text = common.open_upload(path), written(expression or "")
+        truth = common.read_box(true_box, picture.size)
+        fitting = models.fitting(common.world_of_file(path))
+        rows = _compare(picture, text, (*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting, adapter)
+        names = [common.method_name(str(r.method).partition(":")[0]) for r in rows]
+        pictures = [(annotate(picture, r.selection, truth), _caption(n, r, truth)) for n, r in zip(names, rows, strict=True)]
+        words = f"### “{plain(text)}”\n{plain(comparing.in_words(rows, names))}"
+        return words, pictures, methods_table(rows, truth), matrix(rows), comparing.as_record(rows, text, picture.size)
+
+
+def _caption(name: str, row: comparing.Compared, truth: Box | None) -> str:
+    return name if truth is None else f"{'right' if is_correct(row.selection.box, truth) else 'wrong'}: {name}"
+
+
+def methods_table(rows: list[comparing.Compared], truth: Box | None) -> list[list[str]]:
+    """A row a method."""
+    out = []
+    for r in rows:
+        s = r.selection
+        pick = "nothing" if s.chosen is None else f"{s.index}: {s.chosen.label} ({common.box_text(s.box)})"
+        share = f"{s.probabilities[s.index]:.0%}" if s.probabilities and s.index is not None else ""
+        overlap = "" if truth is None else f"{0.0 if s.box is None else iou(s.box, truth):.2f}"
+        out.append([r.method.label(), pick, share, overlap, explain(s), common.times(s.timings_ms)])
+    return out
+
+
+def matrix(rows: list[comparing.Compared]) -> list[list[str]]:
+    """IoU of every method's pick with every other's, numbered as the rows are."""
+    return [
+        [f"{i}: {row.method.label()}", *("" if v is None else f"{v:.2f}" for v in line)]
+        for i, (row, line) in enumerate(zip(rows, comparing.agreement(rows), strict=True), 1)
+    ]
+
+
+def build() -> None:
+    """The endpoints, inside the current Blocks; nothing of them is on the page."""
+    asked = [
+        PictureUpload(label="Picture", type="filepath", visible=False),
+        gr.Textbox(label="Referring expression", visible=False),
+        gr.CheckboxGroup(list(models.proposers()), value=[], label="Proposers", visible=False),
+        gr.Textbox(AUTO, label="LLM adapter", visible=False),
+        gr.Number(0, label="Least probability", visible=False),
+        gr.Number(0, label="Least score", visible=False),
+        gr.Textbox("", label="True box", visible=False),
+    ]
+    outputs = [
+        gr.Image(label="Candidates and pick", type="pil", format="png", visible=False),
+        gr.Markdown(label="Answer", visible=False),
+        gr.Dataframe(headers=HEADERS, label="Candidates", visible=False),
+        gr.Textbox(label="What the LLM read", visible=False),
+        gr.Textbox(label="Remarks", visible=False),
+        gr.JSON(label="Everything as JSON", visible=False),
+    ]
+    gr.Button(visible=False).click(locate, asked, outputs, api_name="locate", concurrency_limit=1, concurrency_id="models")
+    question = [asked[0], asked[1], asked[3], asked[6]]
+    compared = [
+        gr.Markdown(label="Who agrees with whom", visible=False),
+        gr.Gallery(label="Picks side by side", format="png", visible=False),
+        gr.Dataframe(headers=COMPARED, label="What each method answers", visible=False),
+        gr.Dataframe(headers=["", *map(str, range(1, 1 + len(every(models.proposers()))))], label="IoU of the picks", visible=False),
+        gr.JSON(label="Everything as JSON", visible=False),
+    ]
+    gr.Button(visible=False).click(compare, question, compared, api_name="compare", concurrency_limit=1, concurrency_id="models")

@@ -1,0 +1,41 @@
+"""The picture with live boxes, and the board of comparisons: components of our own, each in an .html, a .css and a .js beside this file.
+
+A value is `wrapper.ui.view.View.value()`; what a visitor does there are events. Everything that needs no
+model happens in the browser: pointing out, walking, zooming, drawing.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+HERE = Path(__file__).parent
+
+
+def text(name: str) -> str:
+    """One of the files beside this one."""
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def component(name: str, style: str, **given: Any) -> gr.HTML:
+    """One of the two components: its .html, and the scripts and styles that both share before its own."""
+    return gr.HTML(
+        value=None, html_template=text(f"{name}.html"), css_template=style, js_on_load=text("shapes.js") + text(f"{name}.js"),
+        apply_default_css=False, elem_id=name, **given,
+    )  # fmt: skip
+
+
+def canvas(examples: Sequence[dict[str, Any]], server_functions: Sequence[Callable[..., Any]]) -> gr.HTML:
+    """The picture with live boxes. examples: number, words and small picture (a data URL) of each; server_functions: what it asks for
+    without a queue.
+
+    Its events: "open" (the page was opened, or a kept session is asked for), "ask", "again", "scene", "example", "upload",
+    "take_box", "add_box", "move_box", "true_box", "shuffle" and "halt".
+    """
+    return component("canvas", text("canvas.css"), server_functions=list(server_functions), examples=list(examples))
+
+
+def board() -> gr.HTML:
+    """Several methods' answers side by side. Its events: "compare" and "halt"."""
+    return component("board", text("canvas.css") + text("board.css"))

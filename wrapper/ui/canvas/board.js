@@ -1,0 +1,116 @@
+// Several methods' answers to one question, side by side. As in the canvas, each request has a number, and a value that answers an
+// earlier one is dropped.
+let number = 0, now = {}, running = false, chosen = false;  // chosen: the two sides, by the visitor
+
+watch('value', () => {
+  const value = JSON.parse(JSON.stringify(props.value ?? null));
+  if (!value || (value.number !== null && value.number !== number)) return;
+  running = Boolean(value.busy);
+  if (value.error) { running = false; $('.trouble').textContent = value.error; controls(); return; }
+  $('.trouble').textContent = '';
+  if (value.number === null) number += 1;  // another question: what is still being compared is of the last one
+  now = value;
+  show();
+});
+
+function controls() {
+  $('.stop').hidden = !running;
+  $('.go').hidden = !now.session;
+}
+$('.go').addEventListener('click', () => {
+  number += 1;
+  if (running) trigger('halt', { number });
+  running = true;
+  $('.trouble').textContent = '';
+  controls();
+  trigger('compare', { number });
+});
+$('.stop').addEventListener('click', () => { number += 1; trigger('halt', { number }); running = false; $('.agree').textContent = 'Stopped. What is shown stays.'; controls(); });
+
+function overlay(svg, row) {
+  const { width, height } = now.picture;
+  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.replaceChildren();
+  const hole = row.found ? row.boxes[row.pick].box : null;
+  if (hole) svg.append(shape('path', { class: 'dim', 'fill-rule': 'evenodd', d: `M0 0H${width}V${height}H0ZM${hole[0]} ${hole[1]}H${hole[2]}V${hole[3]}H${hole[0]}Z` }));
+  for (const [i, b] of row.boxes.entries()) {
+    const special = i === row.pick ? (row.found ? 'pick' : 'guess') : '';
+    svg.append(rect(b.box, { class: special === 'pick' ? 'halo strong' : 'halo' }));
+    const node = rect(b.box, { class: `box ${special}` });
+    node.style.setProperty('--c', b.color);
+    svg.append(node);
+  }
+  if (now.truth) for (const name of ['corner under', 'corner']) svg.append(shape('path', { class: name, d: corners(now.truth) }));
+}
+
+function point(i) {
+  for (const node of element.querySelectorAll('[data-row]')) node.classList.toggle('lit', Number(node.dataset.row) === i);
+}
+
+function show() {
+  const url = now.picture?.file.url, rows = now.rows ?? [];
+  $('.small').style.backgroundImage = url ? `url("${url}")` : '';
+  $('.question').textContent = now.words ? `“${now.words}”` : 'Ask something in the Locate tab; it is compared here.';
+  $('.agree').textContent = now.busy || now.agree || '';
+  $('.scroll').hidden = $('.over').hidden = rows.length === 0;
+  $('.over').hidden = rows.length < 2;
+  $('.verdicts tbody').replaceChildren(...rows.map((row, i) => {
+    const line = make('tr', { 'data-row': i });
+    const verdict = make('td', { class: row.mark }, { right: '✓ right', wrong: '✗ wrong' }[row.mark] ?? '');
+    line.append(make('td', {}, row.name), verdict, make('td', {}, row.said), make('td', { class: 'number' }, row.share), make('td', { class: 'number' }, row.overlap), make('td', { class: 'number' }, row.ms));
+    return line;
+  }));
+  $('.cards').replaceChildren(...rows.map((row, i) => {
+    const card = make('li', { class: 'card', 'data-row': i }), shot = make('div', { class: 'shot' }), text = make('div', { class: 'words' });
+    const svg = shape('svg', { 'aria-hidden': 'true' });
+    shot.append(make('img', { src: url, alt: `${row.name}: ${row.said}`, loading: 'lazy' }), svg);
+    overlay(svg, row);
+    const said = make('span', {}, `${row.said}${row.sure ? ` · ${row.sure}` : ''} `);
+    if (row.mark) said.append(make('span', { class: row.mark }, { right: '✓ right', wrong: '✗ wrong' }[row.mark]));
+    text.append(make('b', {}, row.name), said);
+    card.append(shot, text);
+    return card;
+  }));
+  for (const node of element.querySelectorAll('[data-row]')) {
+    node.addEventListener('pointerenter', () => point(Number(node.dataset.row)));
+    node.addEventListener('pointerleave', () => point(null));
+  }
+  for (const [name, at] of [['.first', 0], ['.second', rows.length - 1]]) {
+    const select = $(name), before = select.value;
+    select.replaceChildren(...rows.map((row, i) => make('option', { value: row.name }, row.name)));
+    select.value = chosen && rows.some((row) => row.name === before) ? before : rows[at]?.name ?? '';
+  }
+  $('.both img').src = url ?? '';
+  const aspect = now.picture ? now.picture.width / now.picture.height : 1;
+  for (const name of ['.both', '.split']) $(name).style.width = `min(100%, ${(62 * aspect).toFixed(1)}vh)`;
+  slide();
+  const table = $('.matrix table'), matrix = now.matrix ?? [];
+  $('.matrix').hidden = $('.save').hidden = matrix.length === 0;
+  table.replaceChildren(...matrix.map((line, i) => {
+    const tr = make('tr');
+    tr.append(make('th', { scope: 'row' }, rows[i]?.name ?? ''), ...line.map((v) => make('td', { class: 'number' }, v === null ? '–' : v.toFixed(2))));
+    return tr;
+  }));
+  controls();
+}
+
+function slide() {
+  const rows = now.rows ?? [], at = `${$('.split').value}%`;
+  const [first, second] = ['.first', '.second'].map((name) => rows.find((row) => row.name === $(name).value));
+  if (!first || !second) return;
+  const [upper, under] = ['.both .upper', '.both .under'].map($);
+  overlay(upper, first);
+  overlay(under, second);
+  upper.style.clipPath = `inset(0 calc(100% - ${at}) 0 0)`;
+  under.style.clipPath = `inset(0 0 0 ${at})`;
+  $('.both .line').style.left = at;
+}
+for (const name of ['.first', '.second', '.split']) $(name).addEventListener('input', () => { chosen ||= name !== '.split'; slide(); });
+$('.save').addEventListener('click', () => {
+  const blob = new Blob([JSON.stringify(now.facts, null, 1)], { type: 'application/json' });
+  const link = make('a', { href: URL.createObjectURL(blob), download: 'comparison.json' });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+});
+show();

@@ -63,13 +63,14 @@ def build(
     with page:
         gr.Markdown(INTRODUCTION, elem_id="title")
         notice = gr.Markdown(models.notice(loading), elem_id="notice")
-        with gr.Tab("Locate"):
-            first = locate.build(page)
-            api.build()
-        with gr.Tab("Compare") as second:
-            lists = [first.adapter, compare.build(second, first)]
-        with gr.Tab("Benchmark"):
-            lists.append(benchmark.build())
+        with gr.Tabs() as tabs:
+            with gr.Tab("Locate", id="locate"):
+                first = locate.build(page)
+                api.build()
+            with gr.Tab("Compare", id="compare") as second:
+                lists = [first.adapter, compare.build(second, first)]
+            with gr.Tab("Benchmark", id="benchmark"):
+                lists.append(benchmark.build(first, tabs))
         status = gr.Markdown(elem_id="status")  # filled once the page is there, below which it must not stand first
         # Once a link's or the last visit's settings are there: what `offer` finds chosen, it keeps
         watched = first.opened.then(watch, None, [notice, status], concurrency_limit=None, show_progress="hidden", api_visibility="private")

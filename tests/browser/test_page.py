@@ -424,17 +424,39 @@ def test_compare_answers_the_same_question_side_by_side(visit: Any) -> None:
     page.wait_for_function("document.querySelectorAll('#board .card').length === 0")
 
 
-def test_a_benchmark_can_be_cancelled_and_keeps_what_is_done(visit: Any) -> None:
+def test_a_benchmark_can_be_cancelled_and_run_again(visit: Any) -> None:
+    """What is done is kept, and the next press counts at once."""
     page = visit()
     page.get_by_role("tab", name="Benchmark").click()
     page.get_by_label("number input for Expressions").fill("400")
     page.get_by_role("button", name="Run", exact=True).click()
     page.locator("#progress", has_text=" of 400, about").wait_for()
     page.get_by_role("button", name="Cancel, keep what is done").click()
-    page.locator("a[download]").nth(1).wait_for()
     page.locator("#progress", has_text=" of 400, cancelled; the figures are of these").wait_for()
-    page.get_by_role("button", name="P@1 by kind of expression as a table").click()
-    page.locator("#kinds", has_text="GDrec alone").wait_for()
+    page.locator("a[download]").nth(1).wait_for()
+    page.get_by_label("number input for Expressions").fill("8")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator("#progress", has_text="8 of 8, done").wait_for()
+
+
+def test_wrong_answers_are_stepped_through_and_opened_in_locate(visit: Any) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Benchmark").click()
+    page.get_by_label("number input for Expressions").fill("16")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator("#progress", has_text="16 of 16, done").wait_for()
+    page.locator("#reel .order").select_option("margin")
+    page.locator("#reel .place", has_text="1 of 16").wait_for()
+    page.locator("#reel .frame").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#reel .place", has_text="2 of 16").wait_for()
+    words = page.locator("#reel .words").inner_text().strip("“”")
+    assert page.locator("#reel .box").count() > 1
+    page.keyboard.press("Enter")
+    page.wait_for_function("words => document.querySelector('#canvas .words').value === words", arg=words)
+    page.locator("#canvas .said h2").wait_for(state="visible")
+    assert page.get_by_role("tab", name="Locate", selected=True).is_visible() and rows(page) > 1
+    assert "right" in settled(page) or "wrong" in settled(page)
 
 
 def test_no_serious_barrier_for_people_with_disabilities(visit: Any, look: str) -> None:

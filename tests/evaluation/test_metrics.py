@@ -3,7 +3,7 @@
 import pytest
 
 from wrapper.candidates import Box, Candidate, Reason, Selection
-from wrapper.evaluation.metrics import Figures, Outcome, difference, outcome, share
+from wrapper.evaluation.metrics import Figures, Outcome, difference, mcnemar, outcome, share
 
 TRUTH: Box = (0.0, 0.0, 100.0, 100.0)
 
@@ -69,3 +69,14 @@ def test_a_difference_is_of_pairs() -> None:
 def test_nothing_is_no_division_by_zero() -> None:
     assert share([]).n == 0
     assert Figures.of([], {}).boxes == 0
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (1, 0, 1.0), (6, 0, 0.03125), (0, 6, 0.03125), (25, 8, 0.00455), (2000, 1900, 0.113)],
+)
+def test_mcnemar_asks_whether_the_split_may_be_chance(better: int, worse: int, p: float) -> None:
+    """The last two as scipy.stats.binomtest gives them."""
+    ours = [True] * better + [False] * worse + [True, False] * 10
+    theirs = [False] * better + [True] * worse + [True, False] * 10
+    assert mcnemar(ours, theirs) == pytest.approx(p, rel=2e-2)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -93,15 +94,6 @@ def test_cancelled_runs_still_give_files(steps: list[tuple[object, ...]]) -> Non
     assert methods["gdrec"]["p_at_1"]["value"] == pytest.approx(right / 8)
 
 
-def test_the_gallery_begins_with_what_methods_disagree_about(steps: list[tuple[object, ...]]) -> None:
-    shares = [a.disagreement() for a in results(steps[-1]).done]
-    captions = [c for _, c in benchmark.gallery(results(steps[-1]), "most disagreement")]
-    assert len(captions) == benchmark.SHOWN
-    assert f"{max(shares):.0%} of pairs disagree" in captions[0]
-    margins = [int(c.split("margin ")[1].split("%")[0]) for _, c in benchmark.gallery(results(steps[-1]), "lowest margin")]
-    assert margins == sorted(margins)
-
-
 def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
     list(write("val", 6, 3, tmp_path / "data"))
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
@@ -111,7 +103,8 @@ def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
     found = results(last)
     assert len(found.done) == 4
     assert found.data == "mine.zip, 4 expressions"
-    assert len(benchmark.gallery(found, "lowest margin")) == 4
+    runs, shown = benchmark.add_run((), found)
+    assert [r.name for r in runs] == ["mine.zip, 4 expressions"] and shown["methods"]
     assert found.folder is not None and Path(found.folder).is_dir()
     benchmark.forget(found)
     assert not Path(found.folder).exists()
@@ -134,11 +127,13 @@ def packed(folder: Path, *, n: int, small: bool = False) -> Path:
     return folder / "mine.zip"
 
 
-def test_a_picture_that_cannot_be_used_is_named_and_leaves_the_gallery_whole(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_used_is_named_and_is_not_among_the_answers(tmp_path: Path) -> None:
     *_, last = benchmark.live(visit_of(), str(packed(tmp_path, n=3, small=True)), 8, METHODS)
     assert "4: The image is 15 x 400 pixels" in str(last[0]) and "counts as wrong" in str(last[0])
     found = results(last)
-    assert len(found.done) == 4 and len(benchmark.gallery(found, "lowest margin")) == 3
+    _, shown = benchmark.add_run((), found)
+    assert len(found.done) == 4 and benchmark.reel.shown(benchmark.add_run((), found)[0], order="margin").value()["total"] == 3
+    assert shown["order"] == "wrong"
     benchmark.forget(found)
 
 
@@ -193,3 +188,13 @@ def test_the_bundled_figures_speak_of_answers_as_those_measured_now_do() -> None
         reasons = {e["method"]: set(e["figures"]["reasons"]) for e in data["methods"]}
         assert all(found <= {"own_answer", "no_candidates"} for method, found in reasons.items() if "+" not in method)
         assert all("chosen" not in found for method, found in reasons.items() if method.endswith("+oracle"))
+
+
+def test_runs_are_kept_to_be_held_against_each_other_as_long_as_their_pictures_are(steps: list[tuple[object, ...]]) -> None:
+    done = results(steps[-1])
+    runs, shown = benchmark.add_run((), done)
+    assert benchmark.add_run(runs, done)[0] is runs, "one that was only cancelled is not a new one"
+    for seed in range(4, 9):
+        runs, shown = benchmark.add_run(runs, replace(done, seed=seed, done=done.done[:seed]))
+    assert len(runs) == benchmark.RUNS and len(shown["methods"]) == benchmark.RUNS * len(METHODS)
+    assert runs[-1].name == "RefScenes test, 20 expressions, seed 3, seed 8" or "seed 8" in runs[-1].name

@@ -75,7 +75,7 @@ def handled() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield api.compare, (PATH, EXPRESSION, "auto", "")
     yield benchmark.live, (visit_of(), None, 8, ["gdrec"], "auto", 1, results)
     yield benchmark.benchmark, (None, 8, ["gdrec"])
-    yield benchmark.gallery, (results, benchmark.ORDERS[0])
+    yield benchmark.add_run, ((), results)
     yield benchmark.files, (results,)
 
 

@@ -1,5 +1,6 @@
 """P@1 and what stands beside it, from selections and true boxes. Every expression stays in the denominator."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -39,6 +40,16 @@ def share(hits: Sequence[float], seed: int = 0) -> Share:
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Share:
     """How much more often the first are right than the second, on the same expressions; the interval is of the pairs."""
     return share([a - b for a, b in zip(ours, theirs, strict=True)])
+
+
+def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
+    """McNemar's exact p: how probable so uneven a split of the expressions that only one of the two gets right would be, if both were as
+    good (McNemar 1947; two-sided, by the binomial distribution)."""
+    better = sum(a and not b for a, b in zip(ours, theirs, strict=True))
+    worse = sum(b and not a for a, b in zip(ours, theirs, strict=True))
+    n = better + worse
+    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
+    return min(1.0, float(2 * tail / 2**n))
 
 
 @dataclass(frozen=True)

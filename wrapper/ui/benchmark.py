@@ -15,13 +15,11 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 import spaces
-from PIL import Image
 
 from wrapper import datasets
-from wrapper.candidates import IOU_THRESHOLD, is_correct
+from wrapper.candidates import IOU_THRESHOLD
 from wrapper.datasets import Example, Skipped
 from wrapper.datasets.archive import MAX_BYTES, MAX_FILES, read_zip
-from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation.compare import methods_with
 from wrapper.evaluation.live import Answer, answers, figures
@@ -29,17 +27,20 @@ from wrapper.evaluation.methods import Method, every
 from wrapper.export import plain_cell
 from wrapper.pipeline import AUTO
 from wrapper.presets import TINY_WEIGHTS
-from wrapper.ui import common, models
+from wrapper.ui import common, models, reel
+from wrapper.ui.canvas import reel as reel_component
+from wrapper.ui.locate import Tab
+from wrapper.ui.reel import Run
 from wrapper.ui.turns import turns
 
 BUNDLED = TINY_WEIGHTS / "results.json"
-LEAST, MOST = 8, 500
+LEAST, MOST = 8, 5000
 KIND = "Kind of expression"
 HEADERS = ["Method", "P@1, %", "95 % interval", "Recall of the candidates, %", "Mean IoU", "Boxes", "How answers came about", "ms"]
 WIDTHS: list[str | int] = [250, 80, 130, 150, 90, 80, 200, 200]
-ORDERS = ["most disagreement", "lowest margin"]
 CHOSEN = ["gdrec", "florence2", "florence2,gdrec+llm"]
-SHOWN = 12
+RUNS = 4
+"""That are kept to be held against each other."""
 READING = "<label>Reading the data …<br><progress style='width:100%'></progress></label>"
 REST = tuple(gr.skip() for _ in range(5))
 """Nothing new for what stands below the progress."""
@@ -230,34 +231,20 @@ def _share(share: Mapping[str, float]) -> str:
     return f"{100 * share['value']:.0f} ({100 * share['low']:.0f}-{100 * share['high']:.0f})"
 
 
-def gallery(results: Results | None, order: str) -> list[tuple[Image.Image, str]]:
-    """Examples worth a look: where methods disagree most, or where the LLM was least sure."""
-    if results is None:
-        return []
-    asked = [i for i, m in enumerate(results.methods) if m.how == "llm"]
-    last = asked[-1] if asked else len(results.methods) - 1
-
-    def margin(a: Answer) -> float:
-        found = a.compared[last].selection.margin
-        return 1.0 if found is None else found
-
-    seen = [a for a in results.done if a.failed is None]
-    rows = sorted(seen, key=margin if order == ORDERS[1] else lambda a: -a.disagreement())[:SHOWN]
-    return [(_picture(a, last), _caption(a, last, order, margin(a))) for a in rows]
+def add_run(runs: tuple[Run, ...], results: Results | None) -> tuple[tuple[Run, ...], dict[str, Any]]:
+    """The last runs, this one among them, and the reel of its wrong answers. Runs on uploaded pictures go with their pictures."""
+    if results is None or (runs and runs[-1].done == results.done):
+        return runs, reel.shown(runs).value()
+    name = results.data if results.folder else f"{results.data}, seed {results.seed}"
+    kept = (*(r for r in runs if r.done and r.done[0].example.id.startswith("refscenes/")), Run(name, results.methods, results.done))[
+        -RUNS:
+    ]
+    return kept, reel.shown(kept).value()
 
 
-def _picture(answer: Answer, method: int) -> Image.Image:
-    with common.as_page_errors():
-        picture = answer.example.image.open()
-    size = picture.size
-    picture.thumbnail((common.SHOWN_SIDE, common.SHOWN_SIDE))
-    return annotate(picture, answer.compared[method].selection, answer.example.box, size=size)
-
-
-def _caption(answer: Answer, method: int, order: str, margin: float) -> str:
-    right = is_correct(answer.compared[method].selection.box, answer.example.box)
-    measure = f"margin {margin:.0%}" if order == ORDERS[1] else f"{answer.disagreement():.0%} of pairs disagree"
-    return f"{'right' if right else 'wrong'}, {measure}: {answer.example.expression}"
+def open_in_locate(event: gr.EventData, runs: tuple[Run, ...]) -> tuple[Any, Any]:
+    """The answer that is shown, in the Locate tab with its boxes."""
+    return reel.opened(event, runs), gr.Tabs(selected="locate")
 
 
 def files(results: Results | None) -> list[str] | None:
@@ -306,7 +293,7 @@ def curves(results: dict[str, Any]) -> pd.DataFrame:
 def _build_bundled(results: dict[str, Any]) -> None:
     record: Sequence[Any] = results["data"]
     gr.Markdown(
-        "### Measured beforehand\nThe bundled models on RefScenes, with bootstrap 95 % intervals. A pick is right when its IoU with "
+        "The bundled models on RefScenes, with bootstrap 95 % intervals. A pick is right when its IoU with "
         f"the true box is above {results['iou_threshold']}. RefScenes is synthetic: these figures cannot be compared with the paper's."
     )
     for data in record[::-1]:
@@ -325,10 +312,8 @@ def _build_bundled(results: dict[str, Any]) -> None:
             gr.Dataframe(curves(results), interactive=False, label="P@1 on validation candidates by rows seen")
 
 
-def build() -> gr.Dropdown:
+def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     """Lay the tab out inside the current Blocks; gives the choice of adapters."""
-    if results := bundled():
-        _build_bundled(results)
     gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
     state = gr.State(None, time_to_live=3600, delete_callback=forget)
     found = every(models.asked().preset.proposers)
@@ -353,20 +338,15 @@ def build() -> gr.Dropdown:
         cancel = gr.Button("Cancel, keep what is done", scale=1)
     bar = gr.HTML("", label="Progress", elem_id="progress")
     rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
-    with gr.Row():
-        by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=320, y_lim=[0, 100], x_label_angle=-30)
-        by_kind = gr.ScatterPlot(
-            x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=320, y_lim=[-4, 104], x_label_angle=-30
-        )
-    with gr.Accordion("P@1 by kind of expression as a table", open=False):
+    with gr.Accordion("P@1 by method and by kind of expression", open=False):
+        with gr.Row():
+            by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=320, y_lim=[0, 100], x_label_angle=-30)
+            by_kind = gr.ScatterPlot(
+                x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=320, y_lim=[-4, 104], x_label_angle=-30
+            )
         kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
-    order = gr.Radio(
-        ORDERS,
-        value=ORDERS[0],
-        label="Examples with",
-        info="The answer of the last method with an LLM is drawn. Margins are of uncalibrated probabilities.",
-    )
-    pictures = gr.Gallery(label="Examples worth a look", columns=4, object_fit="contain", height="auto", format="png")
+    gr.Markdown("### What went wrong")
+    runs, answers_ = gr.State(()), reel_component()
     results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
@@ -375,7 +355,12 @@ def build() -> gr.Dropdown:
     run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
-    run.then(gallery, [state, order], [pictures], **private).then(files, [state], [results_files], **private)
+    silent = private | {"show_progress": "hidden"}
+    run.then(add_run, [runs, state], [runs, answers_], **silent).then(files, [state], [results_files], **private)
+    answers_.look(reel.look, [runs], [answers_], trigger_mode="multiple", **silent)
+    answers_.locate(common.keep_page(open_in_locate), [runs], [first.canvas, tabs], **silent)
     cancel.click(halt, None, None, queue=False, **private)
-    order.input(gallery, [state, order], [pictures], **private)
+    if measured := bundled():
+        with gr.Accordion("Measured beforehand", open=False):
+            _build_bundled(measured)
     return adapter

@@ -39,3 +39,8 @@ def canvas(examples: Sequence[dict[str, Any]], server_functions: Sequence[Callab
 def board() -> gr.HTML:
     """Several methods' answers side by side. Its events: "compare" and "halt"."""
     return component("board", text("canvas.css") + text("board.css"))
+
+
+def reel() -> gr.HTML:
+    """A measured run's answers, one at a time. Its events: "look" and "locate"."""
+    return component("reel", text("canvas.css") + text("reel.css"))

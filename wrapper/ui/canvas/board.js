@@ -27,23 +27,6 @@ $('.go').addEventListener('click', () => {
 });
 $('.stop').addEventListener('click', () => { number += 1; trigger('halt', { number }); running = false; $('.agree').textContent = 'Stopped. What is shown stays.'; controls(); });
 
-function overlay(svg, row) {
-  const { width, height } = now.picture;
-  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.replaceChildren();
-  const hole = row.found ? row.boxes[row.pick].box : null;
-  if (hole) svg.append(shape('path', { class: 'dim', 'fill-rule': 'evenodd', d: `M0 0H${width}V${height}H0ZM${hole[0]} ${hole[1]}H${hole[2]}V${hole[3]}H${hole[0]}Z` }));
-  for (const [i, b] of row.boxes.entries()) {
-    const special = i === row.pick ? (row.found ? 'pick' : 'guess') : '';
-    svg.append(rect(b.box, { class: special === 'pick' ? 'halo strong' : 'halo' }));
-    const node = rect(b.box, { class: `box ${special}` });
-    node.style.setProperty('--c', b.color);
-    svg.append(node);
-  }
-  if (now.truth) for (const name of ['corner under', 'corner']) svg.append(shape('path', { class: name, d: corners(now.truth) }));
-}
-
 function point(i) {
   for (const node of element.querySelectorAll('[data-row]')) node.classList.toggle('lit', Number(node.dataset.row) === i);
 }
@@ -65,7 +48,7 @@ function show() {
     const card = make('li', { class: 'card', 'data-row': i }), shot = make('div', { class: 'shot' }), text = make('div', { class: 'words' });
     const svg = shape('svg', { 'aria-hidden': 'true' });
     shot.append(make('img', { src: url, alt: `${row.name}: ${row.said}`, loading: 'lazy' }), svg);
-    overlay(svg, row);
+    overlay(svg, row, now.picture, now.truth);
     const said = make('span', {}, `${row.said}${row.sure ? ` · ${row.sure}` : ''} `);
     if (row.mark) said.append(make('span', { class: row.mark }, { right: '✓ right', wrong: '✗ wrong' }[row.mark]));
     text.append(make('b', {}, row.name), said);
@@ -100,8 +83,8 @@ function slide() {
   const [first, second] = ['.first', '.second'].map((name) => rows.find((row) => row.name === $(name).value));
   if (!first || !second) return;
   const [upper, under] = ['.both .upper', '.both .under'].map($);
-  overlay(upper, first);
-  overlay(under, second);
+  overlay(upper, first, now.picture, now.truth);
+  overlay(under, second, now.picture, now.truth);
   upper.style.clipPath = `inset(0 calc(100% - ${at}) 0 0)`;
   under.style.clipPath = `inset(0 0 0 ${at})`;
   $('.both .line').style.left = at;

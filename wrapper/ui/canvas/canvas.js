@@ -412,6 +412,7 @@ function stop() {
   number += 1;
   trigger('halt', { number });
   if (now.busy) show({ ...now, busy: '', boxes: [], halted: true, words: words.value.trim() });
+  else said();
   idle();
 }
 $('.stop').addEventListener('click', stop);

@@ -23,3 +23,19 @@ function corners([x1, y1, x2, y2]) {
   const a = Math.min(x2 - x1, y2 - y1) * 0.22;
   return `M${x1} ${y1 + a}V${y1}H${x1 + a}M${x2 - a} ${y1}H${x2}V${y1 + a}M${x2} ${y2 - a}V${y2}H${x2 - a}M${x1 + a} ${y2}H${x1}V${y2 - a}`;
 }
+// A finished answer above its picture: candidates thin, the pick strong, a best guess dashed, the true box by its corners
+function overlay(svg, row, { width, height }, truth) {
+  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.replaceChildren();
+  const hole = row.found ? row.boxes[row.pick].box : null;
+  if (hole) svg.append(shape('path', { class: 'dim', 'fill-rule': 'evenodd', d: `M0 0H${width}V${height}H0ZM${hole[0]} ${hole[1]}H${hole[2]}V${hole[3]}H${hole[0]}Z` }));
+  for (const [i, b] of row.boxes.entries()) {
+    const special = i === row.pick ? (row.found ? 'pick' : 'guess') : '';
+    svg.append(rect(b.box, { class: special === 'pick' ? 'halo strong' : 'halo' }));
+    const node = rect(b.box, { class: `box ${special}` });
+    node.style.setProperty('--c', b.color);
+    svg.append(node);
+  }
+  if (truth) for (const name of ['corner under', 'corner']) svg.append(shape('path', { class: name, d: corners(truth) }));
+}

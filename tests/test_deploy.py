@@ -32,13 +32,14 @@ def test_a_space_gets_what_it_needs_and_nothing_else() -> None:
     assert not any(n.startswith(("tests/", "weights/recipes/", "runs/", ".")) or "__pycache__" in n for n in names)
 
 
-def test_a_copy_of_it_draws_scenes_and_answers(tmp_path: Path) -> None:
+def test_a_copy_of_it_builds_the_page_draws_scenes_and_answers(tmp_path: Path) -> None:
     """Whatever the package reads while it works is among the files."""
     for item in items():
         (tmp_path / item.name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / item.name, tmp_path / item.name)
     program = (
-        "from wrapper import Wrapper\nfrom wrapper.scenes.dataset import scenes\n"
+        "import app\nfrom wrapper import Wrapper\nfrom wrapper.scenes.dataset import scenes\n"
+        "app.build('tiny', tell=lambda part: None)\n"
         "[scene] = scenes('test', 1, 7)\n"
         "print(Wrapper.from_preset('tiny').locate(scene.picture(), scene.expression.text).reason.value)"
     )

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, against the page where it asks one."""
+"""The documentation's Python runs as it stands, against the page where it asks one; and its links lead somewhere."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ import app
 from wrapper.candidates import is_correct
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
 TRUTH = (0.0, 145.0, 171.0, 339.0)
 """Of the dog that all of them ask for (examples/examples.json)."""
 
@@ -42,7 +42,7 @@ def found(text: str) -> tuple[float, float, float, float]:
 
 def test_the_packages_example_finds_the_dog(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
-    exec(compile(BLOCKS[0], "README.md", "exec"), {})
+    exec(compile(BLOCKS[0], "docs/api.md", "exec"), {})
     assert is_correct(found(capsys.readouterr().out), TRUTH)
 
 
@@ -52,3 +52,13 @@ def test_a_clients_example_finds_the_dog(address: str, number: int) -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert is_correct(found(done.stdout), TRUTH)
+
+
+@pytest.mark.parametrize("file", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
+def test_links_lead_to_files_that_are_there(file: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / file).read_text(encoding="utf-8")):
+        assert target.startswith("https://") or ((ROOT / file).parent / target).exists(), target
+
+
+def test_the_front_door_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120

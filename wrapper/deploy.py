@@ -24,7 +24,7 @@ ZERO_GPU_TORCH = "torch>=2.8,<2.12"
 """ZeroGPU has 2.8.0, 2.9.1, 2.10.0 and 2.11.0 (Hub docs, Spaces ZeroGPU); a Space without a GPU runs them too."""
 PATTERNS = (
     "app.py", "README.md", "LICENSE", "requirements.txt", "pre-requirements.txt", "wrapper/**/*.py", "wrapper/scenes/*.png",
-    "wrapper/scenes/*.json", "wrapper/scenes/*.txt", "weights/tiny/**/*", "weights/photo/**/*", "examples/*", "docs/*",
+    "wrapper/ui/canvas/*", "wrapper/scenes/*.json", "wrapper/scenes/*.txt", "weights/tiny/**/*", "weights/photo/**/*", "examples/*", "docs/*",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def send(handler: Any, runs: Any, **data: Any) -> dict[str, Any]:
 
 def test_wrong_answers_come_first(runs: tuple[Run, ...]) -> None:
     value = reel.shown(runs).value()
-    assert [name for _, name in value["methods"]][0].startswith("run 2: ") and len(value["methods"]) == 4
+    assert value["methods"][0][1].startswith("run 2: ") and len(value["methods"]) == 4
     wrong = [a for a in runs[1].done if not a.outcomes()[1].correct]
     alone = reel.shown(runs, method="1/1").value()
     assert alone["total"] == len(wrong) > 0 and alone["entry"]["mark"] == "wrong" and alone["entry"]["words"] == wrong[0].example.expression

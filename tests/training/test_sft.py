@@ -58,7 +58,7 @@ def test_an_adapter_does_not_claim_its_bases_temperature(run: Callable[..., sft.
     one = run("one")
     sft.train(replace(one, preset=replace(one.preset, llama=str(base))))
     saved = PromptTemplate.load(one.out)
-    assert saved == replace(template, temperature=0.0), "it was fitted without the adapter"
+    assert saved == replace(template, temperature=0.0), "it was fitted without the adapter, and these are too few to fit another"
 
 
 class Killed(BaseException):

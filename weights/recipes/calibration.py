@@ -3,64 +3,42 @@
     python -m weights.recipes.calibration FOLDER           # writes `temperature` into FOLDER/prompt.json
     python -m weights.recipes.calibration FOLDER --only    # only prints
 
-Questions are of the open world (`weights.recipes.open_world`) and of RefScenes, on validation seeds; the expected calibration error
+Questions are of the LLM's own worlds (`questions`), on validation seeds; the expected calibration error
 (Guo et al. 2017, 15 bins of equal width) and the table of risk against coverage are of other seeds. "Sure" is the probability of the
 answer given, "none" among the answers.
 """
 
 import argparse
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from weights.recipes import llama, llama_open, open_world
+from weights.recipes import llama, llama_open, llama_served, open_world
 from wrapper.prompt import PromptTemplate
 from wrapper.quiet import quiet_libraries
 from wrapper.selectors.base import Question
+from wrapper.selectors.calibration import Answered, answered, fitted
 from wrapper.selectors.llama import Llm
 
 LISTS, BINS = 250, 15
 
 
-@dataclass(frozen=True)
-class Answered:
-    """Log-probabilities of the answers to a question, and which one is right (the last is "none")."""
-
-    logs: Tensor
-    right: int
-
-
-def answered(llm: Llm, seed: str) -> list[Answered]:
-    """The LLM's answers to questions of both worlds."""
-    rng, asked = random.Random(seed), list[tuple[Question, int]]()
+def questions(llm: Llm, seed: str) -> list[tuple[Question, int | None]]:
+    """Questions of the LLM's own worlds, and their right candidates: lists as two detectors make them of RefScenes for the LLM that reads
+    those, else lists of both worlds."""
+    rng, asked = random.Random(seed), list[tuple[Question, int | None]]()
     for i in range(LISTS):
-        if i % 3:
+        if llm.template.source:
+            row = llama_served.sample(rng, 8 * i, "val")
+        elif i % 3:
             row = llama_open.opened(rng, open_world.example(rng, 20, 3))
         else:
             row = llama_open.refscenes(rng, True)
-        asked += [(Question(tuple(row.candidates), a.text, row.size), a.answer) for a in row.asked[:3]]
-    out = []
-    prompts = [llm.prompt(q) for q, _ in asked]
-    order = sorted(range(len(asked)), key=lambda i: len(prompts[i].ids))
-    for start in range(0, len(order), llm.batch):
-        part = order[start : start + llm.batch]
-        for i, logs in zip(part, llm.score([prompts[i] for i in part]), strict=True):
-            answer = asked[i][1]
-            out.append(Answered(logs, len(logs) - 1 if answer == llama.NOT_THERE else answer))
-    return out
-
-
-def likelihood(found: list[Answered], temperature: float) -> float:
-    """Mean negative log-probability of the right answers."""
-    return -sum(float((a.logs / temperature).log_softmax(0)[a.right]) for a in found) / len(found)
-
-
-def fitted(found: list[Answered]) -> float:
-    """The temperature of the highest likelihood, to a hundredth."""
-    return min((t / 100 for t in range(50, 301)), key=lambda t: likelihood(found, t))
+        for a in row.asked[:3]:
+            asked.append((Question(tuple(row.candidates), a.text, row.size), None if a.answer == llama.NOT_THERE else a.answer))
+    return asked
 
 
 def sureness(found: list[Answered], temperature: float) -> list[tuple[float, bool]]:
@@ -95,8 +73,8 @@ def main() -> None:
     options = parser.parse_args()
     quiet_libraries()
     llm = Llm.load(str(options.folder), torch.device("cpu"), torch.float32, max_tokens=2048)
-    temperature = fitted(answered(llm, "calibration/val"))
-    tried = answered(llm, "calibration/test")
+    temperature = fitted(answered(llm, questions(llm, "calibration/val")))
+    tried = answered(llm, questions(llm, "calibration/test"))
     before, after = sureness(tried, 1.0), sureness(tried, temperature)
     print(
         f"temperature {temperature:.2f}; {len(tried)} other questions: right {sum(ok for _, ok in after) / len(after):.1%}, expected ",

@@ -37,10 +37,11 @@ from wrapper.merging import MOST
 from wrapper.pipeline import check_proposers, load_llm
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, revision, write_whole
+from wrapper.selectors.calibration import LEAST, answered, fitted
 from wrapper.selectors.experts import has_experts
 from wrapper.selectors.llama import Llm
 from wrapper.selectors.lora import without_advice
-from wrapper.training.rows import Rows, make_rows
+from wrapper.training.rows import Rows, best, make_rows
 from wrapper.training.settings import TrainSettings
 
 CHECKPOINTS = "checkpoints"
@@ -299,10 +300,25 @@ def save(run: Run, llm: Llm, model: Any, record: dict[str, Any]) -> None:
     """Write the adapter folder."""
     model.peft_config["default"].base_model_name_or_path = str(record["llm"]).split("@")[0]  # a name, not this machine's path
     model.save_pretrained(run.out, save_embedding_layers=False)
-    replace(llm.template, temperature=0.0).save(run.out)  # the base's was fitted without the adapter
+    replace(llm.template, temperature=temperature(run, llm, model)).save(run.out)  # the base's was fitted without the adapter
     write_whole(run.out / "README.md", card(record))
     write_whole(run.out / CONFIG, json.dumps(record, indent=1) + "\n")
     shutil.rmtree(run.out / CHECKPOINTS)
+
+
+def temperature(run: Run, llm: Llm, model: Any) -> float:
+    """The trained LLM's, fitted on the validation candidates; 0 where those are too few, or none."""
+    asked = []
+    for row in run.validation.rows if run.validation else []:
+        question = row.question(run.proposers, run.preset.merging)
+        target = best(question.candidates, row)
+        if len(question.candidates) > 1 and (target is not None or llm.template.none):
+            asked.append((question, target))
+    if len(asked) < LEAST:
+        return 0.0
+    inner = getattr(model, "module", model)
+    inner.eval()
+    return fitted(answered(Llm(inner, llm.tokenizer, llm.template, llm.max_tokens, llm.batch), asked))
 
 
 def card(record: dict[str, Any]) -> str:

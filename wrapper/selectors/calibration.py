@@ -1,0 +1,50 @@
+"""Temperature scaling: what the log-probabilities of an LLM's answers are divided by, so that what it calls 80 % sure is right 80 times in
+100 (Guo et al. 2017, section 4.2). Fitted on validation data; it changes no pick."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from wrapper.selectors.base import Question
+from wrapper.selectors.llama import Llm
+
+LEAST = 100
+"""Answers on which a temperature is fitted at least; with fewer, it says more about them than about the LLM."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Log-probabilities of the answers to a question, (candidates,) or one more for "none"; and the place of the right one among them."""
+
+    logs: Tensor
+    right: int
+
+
+def answered(llm: Llm, asked: Sequence[tuple[Question, int | None]]) -> list[Answered]:
+    """The LLM's answers to questions of one adapter. The right candidate of each: None where none is meant, which only an LLM that has
+    such an answer is asked."""
+    prompts = [llm.prompt(q) for q, _ in asked]
+    order = sorted(range(len(asked)), key=lambda i: len(prompts[i].ids))
+    found: list[Answered] = []
+    for start in range(0, len(order), llm.batch):
+        part = order[start : start + llm.batch]
+        for i, logs in zip(part, llm.score([prompts[i] for i in part], asked[part[0]][0].adapter), strict=True):
+            right, places = asked[i][1], prompts[i].places
+            if right is None and len(logs) > len(places):
+                found.append(Answered(logs, len(places)))
+            elif right is not None and right in places:
+                found.append(Answered(logs, places.index(right)))
+    return found
+
+
+def likelihood(found: Sequence[Answered], temperature: float) -> float:
+    """Mean negative log-probability of the right answers."""
+    return -sum(float((a.logs / temperature).log_softmax(0)[a.right]) for a in found) / len(found)
+
+
+def fitted(found: Sequence[Answered]) -> float:
+    """The temperature of the highest likelihood, to a hundredth; 0, which is none, for too few answers."""
+    if len(found) < LEAST:
+        return 0.0
+    return min((t / 100 for t in range(20, 501)), key=lambda t: likelihood(found, t))

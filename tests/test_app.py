@@ -147,7 +147,7 @@ def test_nothing_is_cancelled_by_gradio_itself(page: gr.Blocks) -> None:
 
 
 ASKING = {
-    "open", "ask", "again", "scene", "example", "upload", "take_box", "add_box", "move_box", "true_box", "shuffle", "compare",
+    "open", "ask", "again", "scene", "example", "upload", "replay", "take_box", "add_box", "move_box", "true_box", "shuffle", "compare",
 }  # fmt: skip
 
 

@@ -1,8 +1,14 @@
 """A selection in words, and as plain data: what `--json`, the page's downloads and the API give."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
-from wrapper.candidates import Reason, Selection
+from wrapper.candidates import Box, Candidate, Reason, Selection
+from wrapper.errors import DataError
+
+MOST_CANDIDATES, MOST_TEXT = 200, 100_000
+"""Of a trace that is read: candidates, and characters of a text."""
 
 SENTENCES = {
     Reason.CHOSEN: "the LLM chose among {n} candidates",
@@ -56,6 +62,72 @@ def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[
             }
             for i, (c, p) in enumerate(zip(selection.candidates, probabilities, strict=True))
         ],
+        "prompt": selection.prompt,
         "left_out": selection.left_out,
         "timings_ms": {stage: round(ms, 1) for stage, ms in selection.timings_ms.items()},
     }
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An answer as it was written down by `trace`. size: (width, height) of its picture."""
+
+    selection: Selection
+    expression: str
+    size: tuple[int, int]
+
+
+def read_trace(data: Any) -> Traced:
+    """What `trace` wrote, from anywhere; DataError for anything else. What other proposers' own boxes of an object were is not in it: they
+    get that of the candidate."""
+    try:
+        candidates = tuple(_candidate(c) for c in _list(data["candidates"]))
+        probabilities = tuple(c["probability"] for c in data["candidates"])
+        selection = Selection(
+            candidates,
+            None if data["index"] is None else _whole(data["index"]),
+            tuple(_number(p) for p in probabilities) if all(p is not None for p in probabilities) else (),
+            Reason(data["reason"]),
+            None if data.get("prompt") is None else _text(data["prompt"]),
+            {_text(stage): _number(ms) for stage, ms in dict(data["timings_ms"]).items()},
+            _whole(data["left_out"]),
+            None if data["absent"] is None else _number(data["absent"]),
+            data["calibrated"] is True,
+        )
+        width, height = (_whole(v) for v in _list(data["image_size"]))
+        return Traced(selection, _text(data["expression"]), (width, height))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError("This is no trace of an answer. Take a trace.json as the page or `--json` writes it.") from error
+
+
+def _candidate(c: Any) -> Candidate:
+    x1, y1, x2, y2 = (_number(v) for v in _list(c["box"]))
+    box: Box = (x1, y1, x2, y2)
+    label, others = _text(c["label"]), [_text(t) for t in _list(c["labels"])[1:]]
+    sources = [_text(s) for s in _list(c["sources"])[1:]]
+    more = tuple(Candidate(box, others[i] if i < len(others) else label, None, source) for i, source in enumerate(sources))
+    return Candidate(box, label, None if c["score"] is None else _number(c["score"]), _text(c["source"]), others=more)
+
+
+def _list(found: Any) -> list[Any]:
+    if not isinstance(found, list) or len(found) > MOST_CANDIDATES:
+        raise ValueError("no list, or one that is too long")
+    return found
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str) or len(found) > MOST_TEXT:
+        raise ValueError("no text, or one that is too long")
+    return found
+
+
+def _number(found: Any) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise ValueError("no number")
+    return float(found)
+
+
+def _whole(found: Any) -> int:
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < 10**9:
+        raise ValueError("no whole number")
+    return found

@@ -32,8 +32,8 @@ def steps() -> list[tuple[object, ...]]:
 
 
 def results(step: tuple[object, ...]) -> benchmark.Results:
-    assert isinstance(step[-1], benchmark.Results)
-    return step[-1]
+    assert isinstance(step[-2], benchmark.Results)
+    return step[-2]
 
 
 def test_progress_is_shown_and_what_is_done_is_kept(steps: list[tuple[object, ...]]) -> None:
@@ -60,7 +60,7 @@ def test_cancel_ends_the_run_after_its_batch_and_another_run_begins_at_once() ->
 
 
 def test_kinds_of_expressions_stand_in_a_table_with_intervals(steps: list[tuple[object, ...]]) -> None:
-    kinds, done = steps[-1][-2], results(steps[-1]).done
+    kinds, done = steps[-1][-3], results(steps[-1]).done
     assert isinstance(kinds, pd.DataFrame)
     assert list(kinds["Method"]) == ["GDrec alone", "GDrec + LLM with adapter gdrec"]
     for kind in {a.example.category for a in done}:

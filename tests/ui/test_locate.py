@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -245,6 +246,22 @@ def test_what_a_browser_cannot_show_is_shown_as_a_copy(tmp_path: Path) -> None:
     for name, size in (("a.tiff", (300, 180)), ("b.jpg", (180, 300)), ("c.png", (90, 90))):
         with Image.open(common.for_browser(str(tmp_path / name))) as picture:
             assert picture.format == "JPEG" and picture.size == size and not picture.getexif()
+
+
+def test_a_trace_is_replayed_with_its_picture(shown: dict[str, Any], uploads: Path) -> None:
+    s = kept(shown)
+    written = json.loads(download(s, "trace").read_text())
+    shutil.copy(s.picture.path, uploads / "mine.jpg")
+    value = last(locate.replay, path=str(uploads / "mine.jpg"), trace=written)
+    again = kept(value)
+    assert (again.words, again.answer.index, again.answer.probabilities) == (s.words, s.answer.index, s.answer.probabilities)
+    assert [c.box for c in again.answer.candidates] == [c.box for c in s.answer.candidates] and again.asked == s.asked
+    assert value["answer"]["prompt"] == s.answer.prompt and value["answer"]["headline"] == shown["answer"]["headline"]
+    assert json.loads(download(again, "trace").read_text()) == written
+    here = last(locate.replay, session=shown["session"], trace=written)
+    assert here["answer"]["headline"] == shown["answer"]["headline"], "for the picture that is there"
+    Image.new("RGB", (64, 48)).save(uploads / "other.png")
+    assert "64 x 48" in last(locate.replay, path=str(uploads / "other.png"), trace=written)["error"]
 
 
 # ---- what a browser may send

@@ -42,7 +42,7 @@ CHOSEN = ["gdrec", "florence2", "florence2,gdrec+llm"]
 RUNS = 4
 """That are kept to be held against each other."""
 READING = "<label>Reading the data …<br><progress style='width:100%'></progress></label>"
-REST = tuple(gr.skip() for _ in range(5))
+REST = tuple(gr.skip() for _ in range(6))
 """Nothing new for what stands below the progress."""
 BATCH = 8
 SLICE = 4 * BATCH
@@ -104,7 +104,7 @@ def live(
             if len(results.done) <= BATCH:  # only now does the page let go of what it showed
                 forget(before)
                 before = None
-            yield *_shown(results), results
+            yield *_shown(results), results, gr.Column(visible=True)
             if turns.are_over(_visitor(visit), mine):
                 yield (halted(results), *REST)
                 return
@@ -337,22 +337,23 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
         button = gr.Button("Run", variant="primary", scale=2)
         cancel = gr.Button("Cancel, keep what is done", scale=1)
     bar = gr.HTML("", label="Progress", elem_id="progress")
-    rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
-    with gr.Accordion("P@1 by method and by kind of expression", open=False):
-        with gr.Row():
-            by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=320, y_lim=[0, 100], x_label_angle=-30)
-            by_kind = gr.ScatterPlot(
-                x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=320, y_lim=[-4, 104], x_label_angle=-30
-            )
-        kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
-    gr.Markdown("### What went wrong")
-    runs, answers_ = gr.State(()), reel_component()
-    results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
+    with gr.Column(visible=False) as found_here:
+        rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
+        with gr.Accordion("P@1 by method and by kind of expression", open=False):
+            with gr.Row():
+                by_method = gr.BarPlot(x="Method", y="P@1, %", title="P@1 by method", height=320, y_lim=[0, 100], x_label_angle=-30)
+                by_kind = gr.ScatterPlot(
+                    x=KIND, y="P@1, %", color="Method", title="P@1 by kind of expression", height=320, y_lim=[-4, 104], x_label_angle=-30
+                )
+            kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
+        gr.Markdown("### What went wrong")
+        runs, answers_ = gr.State(()), reel_component()
+        results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
     button.click(None, None, None, js=common.scroll_to("progress"), **private)
-    run = button.click(live, [*asked, state], [*outputs, state], concurrency_limit=1, show_progress_on=[rows], **private)
+    run = button.click(live, [*asked, state], [*outputs, state, found_here], concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     silent = private | {"show_progress": "hidden"}

@@ -14,10 +14,11 @@ from wrapper.candidates import Box, Thresholds
 from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
+from wrapper.expressions import written
 from wrapper.pipeline import AUTO
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
-from wrapper.trace import trace
+from wrapper.trace import read_trace, trace
 from wrapper.ui import answers, common, models
 from wrapper.ui.canvas import canvas
 from wrapper.ui.session import (
@@ -25,6 +26,7 @@ from wrapper.ui.session import (
     Session,
     Settings,
     moved,
+    with_answer,
     with_box,
     with_picture,
     with_question,
@@ -178,6 +180,22 @@ def upload(request: Request, given: Settings) -> Iterator[View]:
     if typed and (before is None or typed != before.words):
         s = Session(picture, typed, s.settings)
     yield told(request.number, s)
+
+
+def replay(request: Request, given: Settings) -> Iterator[View]:
+    """A trace that was downloaded is opened with its picture: the one that is brought along, else the one that is there."""
+    found = read_trace(request.data.get("trace"))
+    path = common.uploaded(request.text("path")) if request.text("path") else request.found().picture.path
+    size = common.open_upload(path).size
+    if size != found.size:
+        raise DataError(
+            f"This trace is of a picture of {found.size[0]} x {found.size[1]} pixels, and this one has {size[0]} x {size[1]}. Choose the "
+            "trace and its picture together."
+        )
+    selection = found.selection
+    asked = tuple(name for name in models.proposers() if any(name in c.sources for c in selection.candidates))
+    picture = Picture(path, size, common.world_of_file(path))
+    yield told(request.number, with_answer(Session(picture, written(found.expression), given), selection, asked))
 
 
 def example(request: Request, given: Settings) -> Iterator[View]:
@@ -347,7 +365,7 @@ def build(page: gr.Blocks) -> Tab:
     listen: dict[str, Any] = quiet | {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "multiple"}
     handlers = {
         "ask": ask, "again": again, "take_box": take_box, "add_box": add_box, "move_box": move_box, "true_box": true_box,
-        "upload": upload, "example": example, "shuffle": shuffle,
+        "upload": upload, "replay": replay, "example": example, "shuffle": shuffle,
     }  # fmt: skip
     runs = [getattr(board, name)(answering(handler), chosen, [board], **listen) for name, handler in handlers.items()]
     runs.append(board.scene(answering(scene), [*chosen, category], [board], **listen))

@@ -207,7 +207,7 @@ def read(s: Session, selection: Selection) -> list[tuple[str, str]]:
     loaded = models.now()
     wrapper = loaded.asked_by(s.asked)
     name = wrapper.adapter_for(s.asked, s.settings.adapter)
-    if selection.prompt is None:
+    if selection.prompt is None or not s.asked:
         return [("LLM", "not asked")]
     tokens = len(wrapper.llm.encode(selection.prompt, wrapper.llm.template_for(name)))
     rows = [("LLM", f"read {tokens} tokens of at most {wrapper.llm.max_tokens:,}")]

@@ -30,7 +30,7 @@ def canvas(examples: Sequence[dict[str, Any]], server_functions: Sequence[Callab
     """The picture with live boxes. examples: number, words and small picture (a data URL) of each; server_functions: what it asks for
     without a queue.
 
-    Its events: "open" (the page was opened, or a kept session is asked for), "ask", "again", "scene", "example", "upload",
+    Its events: "open" (the page was opened, or a kept session is asked for), "ask", "again", "scene", "example", "upload", "replay",
     "take_box", "add_box", "move_box", "true_box", "shuffle" and "halt".
     """
     return component("canvas", text("canvas.css"), server_functions=list(server_functions), examples=list(examples))

@@ -468,6 +468,16 @@ thumbs.addEventListener('keydown', (event) => {
 
 // ---- what can be taken away
 
+$('.replay').addEventListener('click', () => $('.traces').click());
+$('.traces').addEventListener('change', async (event) => {
+  const files = [...event.target.files], written = files.find((f) => f.name.endsWith('.json')), shown = files.find((f) => f.type.startsWith('image/'));
+  event.target.value = '';
+  try {
+    if (!written || written.size > 2e6) throw new Error();
+    const trace = JSON.parse(await written.text()), path = shown ? (await upload(shown)).path : '';
+    ask('replay', { trace, path });
+  } catch { problem('This is no trace of an answer. Choose a trace.json, together with its picture where that is not the one shown.'); }
+});
 $('.shuffle').addEventListener('click', () => { ask('shuffle'); $('.shuffled').textContent = 'Asking in ten other orders …'; });
 $('.copy').addEventListener('click', () => { navigator.clipboard?.writeText(now.answer.prompt); $('.copy').textContent = 'Copied'; });
 $('.link').addEventListener('click', () => {

@@ -22,6 +22,7 @@ function show() {
   options($('.method'), now.methods, now.method);
   options($('.other'), now.methods, now.other);
   $('.order').value = now.order;
+  $('.there').hidden = !['better', 'worse'].includes(now.order);
   if (!entry) return;
   $('.words').textContent = `“${entry.words}”`;
   $('.shot img').src = entry.picture.file.url;

@@ -396,12 +396,15 @@ def abstention(
     from wrapper.quiet import quiet_libraries
 
     quiet_libraries()
-    from wrapper.evaluation.abstention import as_markdown, ask, by_probability, by_score
+    from wrapper.evaluation.abstention import as_markdown, ask, by_none, by_probability, by_score
     from wrapper.pipeline import Wrapper
 
     wrapper = Wrapper.from_preset(preset, _names(proposers) or None)
     asked = ask(wrapper, list(wrapper.proposers), _split(split), n)
-    print(as_markdown("detectors' best score", by_score(asked)), as_markdown("LLM's probability", by_probability(asked)), sep="\n\n")
+    print(as_markdown("detectors' best score at least", by_score(asked)))
+    print("\n" + as_markdown("LLM's probability at least", by_probability(asked)))
+    if none := by_none(asked):
+        print("\n" + as_markdown("LLM's probability that none is meant above", none))
 
 
 @app.command()

@@ -1,7 +1,9 @@
 """Rejecting absent objects, and present ones by mistake."""
 
+from dataclasses import replace
+
 from wrapper.candidates import Candidate, Reason, Selection
-from wrapper.evaluation.abstention import Asked, Rejections, absent_pairs, as_markdown, by_probability, by_score
+from wrapper.evaluation.abstention import Asked, Rejections, absent_pairs, as_markdown, by_none, by_probability, by_score
 from wrapper.scenes.dataset import scenes
 
 
@@ -31,4 +33,14 @@ def test_rejections_are_counted_on_their_own_side() -> None:
     seen = {r.threshold: r for r in by_score(asked)}
     assert seen[0.0] == Rejections(0.0, 0.5, 0.0, 1.0)
     assert seen[0.7] == Rejections(0.7, 1.0, 0.25, 0.75)
-    assert "| 0.7 | 100.0% | 50.0% | 50.0% |" in as_markdown("LLM's probability", [probable[0.7]])
+    assert "| 0.7 | 100.0% | 50.0% | 50.0% |" in as_markdown("LLM's probability at least", [probable[0.7]])
+
+
+def test_the_probability_that_none_is_meant_is_a_threshold_where_the_llm_gives_it() -> None:
+    truths = list(scenes("val", 3, 5))
+    present = [replace(answered(s.box, 0.9, 0.5), absent=p) for s, p in zip(truths, (0.1, 0.45, 0.7), strict=True)]
+    absent = [replace(answered(truths[0].box, 0.9, 0.5), absent=p) for p in (0.2, 0.95)]
+    rows = {r.threshold: r for r in by_none(Asked(present, truths, absent))}
+    assert (rows[0.9].absent, rows[0.9].present, rows[0.9].p_at_1) == (0.5, 0.0, 1.0)
+    assert (rows[0.4].absent, round(rows[0.4].present, 3), round(rows[0.4].p_at_1, 3)) == (0.5, 0.667, 0.333)
+    assert by_none(Asked([answered(truths[0].box, 0.9, 0.5)], truths[:1], [])) == []

@@ -2,17 +2,17 @@
 
     python -m wrapper abstention --preset tiny --n 500
 
-The method always answers. With a threshold on the detectors' best score or on the LLM's probability, some absent objects
-are rejected rightly and some present ones wrongly. Absent ones are made from RefScenes: a scene's picture with the next
-scene's expression, where no object of that noun is in the picture.
+The method always answers. With a threshold on the detectors' best score, on the LLM's probability, or on its probability that none is
+meant, where it has learnt to say so, some absent objects are rejected rightly and some present ones wrongly. Absent ones are made from
+RefScenes: a scene's picture with the next scene's expression, where no object of that noun is in the picture.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from wrapper.candidates import Selection, Thresholds, abstain, is_correct
+from wrapper.candidates import Reason, Selection, Thresholds, abstain, is_correct
 from wrapper.errors import DataError
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
@@ -74,26 +74,40 @@ def by_score(asked: Asked) -> list[Rejections]:
     return [at(step, Thresholds(score=step), asked) for step in STEPS]
 
 
+def by_none(asked: Asked) -> list[Rejections]:
+    """Rejections at every threshold on the LLM's probability that none is meant; none where it has no such answer."""
+    if all(s.absent is None for s in (*asked.present, *asked.absent)):
+        return []
+
+    def above(step: float) -> Callable[[Selection], bool]:
+        return lambda s: s.absent is not None and s.absent > step
+
+    return [_judged(step, above(step), asked) for step in STEPS[::-1] if step]
+
+
 def _ask(wrapper: Wrapper, proposers: Sequence[str], found: Sequence[Scene], texts: Sequence[str], batch: int = 16) -> list[Selection]:
     out: list[Selection] = []
     for i in tqdm(range(0, len(found), batch), unit="batch"):
-        out += wrapper.locate_batch([s.picture() for s in found[i : i + batch]], texts[i : i + batch], proposers)
+        rows = wrapper.locate_batch([s.picture() for s in found[i : i + batch]], texts[i : i + batch], proposers)
+        # One threshold a table: an answer that the LLM's "none" has turned into "not found" is one again
+        out += [replace(s, index=s.guess, reason=Reason.CHOSEN) if s.reason is Reason.NONE_MEANT else s for s in rows]
     return out
 
 
 def at(step: float, least: Thresholds, asked: Asked) -> Rejections:
     """Rejections at one threshold, which goes by the name `step`."""
-    kept = [abstain(s, least) for s in asked.present]
-    return Rejections(
-        step,
-        sum(abstain(s, least).box is None for s in asked.absent) / len(asked.absent),
-        sum(s.box is None for s in kept) / len(kept),
-        sum(is_correct(s.box, scene.box) for s, scene in zip(kept, asked.truths, strict=True)) / len(kept),
-    )
+    return _judged(step, lambda s: abstain(s, least).box is None, asked)
+
+
+def _judged(step: float, rejected: Callable[[Selection], bool], asked: Asked) -> Rejections:
+    kept = [not rejected(s) and s.box is not None for s in asked.present]
+    right = [k and is_correct(s.box, scene.box) for k, s, scene in zip(kept, asked.present, asked.truths, strict=True)]
+    gone = [rejected(s) or s.box is None for s in asked.absent]
+    return Rejections(step, sum(gone) / len(gone), 1 - sum(kept) / len(kept), sum(right) / len(right))
 
 
 def as_markdown(of: str, rows: Sequence[Rejections]) -> str:
-    """A table for docs. of: what the threshold is on."""
-    head = f"| {of} at least | absent, rejected (right) | present, rejected (wrong) | P@1 on present |\n|---|---|---|---|"
+    """A table for docs. of: what the threshold is on, with "at least" or "above"."""
+    head = f"| {of} | absent, rejected (right) | present, rejected (wrong) | P@1 on present |\n|---|---|---|---|"
     lines = (f"| {r.threshold:g} | {r.absent:.1%} | {r.present:.1%} | {r.p_at_1:.1%} |" for r in rows)
     return "\n".join([head, *lines])

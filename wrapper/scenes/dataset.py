@@ -14,7 +14,7 @@ from wrapper.scenes.expressions import CATEGORIES, Category, Expression, ask, wa
 from wrapper.scenes.layout import Box, Layout, Split, draw_layout
 from wrapper.scenes.render import render
 
-BENCHMARK_SEED = 101
+BENCHMARK_SEED = 307
 """The seed of the scenes that every published figure on val and test is measured on."""
 
 

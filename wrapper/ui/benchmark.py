@@ -347,7 +347,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
                 )
             kinds = gr.Dataframe(interactive=False, wrap=True, label="P@1, %, with 95 % intervals", elem_id="kinds")
         gr.Markdown("### What went wrong")
-        runs, answers_ = gr.State(()), reel_component()
+        runs, answers_ = gr.State((), time_to_live=3600), reel_component()
         results_files = gr.Files(label="Results as CSV and JSON", interactive=False)
 
     private: dict[str, Any] = {"api_visibility": "private"}

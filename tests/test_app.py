@@ -156,7 +156,7 @@ def _event(listener: dict[str, Any]) -> str:
 
 
 def test_every_event_of_the_components_is_listened_to(page: gr.Blocks) -> None:
-    sent = set(re.findall(r"(?:ask|trigger)\('(\w+)'", text("canvas.js") + text("board.js")))
+    sent = set(re.findall(r"(?:ask|edit|trigger)\('(\w+)'", text("canvas.js") + text("board.js")))
     assert sent == ASKING | {"halt"}
 
 

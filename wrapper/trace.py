@@ -6,6 +6,7 @@ from typing import Any
 
 from wrapper.candidates import Box, Candidate, Reason, Selection
 from wrapper.errors import DataError
+from wrapper.expressions import without_surrogates
 
 MOST_CANDIDATES, MOST_TEXT = 200, 100_000
 """Of a trace that is read: candidates, and characters of a text."""
@@ -118,7 +119,7 @@ def _list(found: Any) -> list[Any]:
 def _text(found: Any) -> str:
     if not isinstance(found, str) or len(found) > MOST_TEXT:
         raise ValueError("no text, or one that is too long")
-    return found
+    return without_surrogates(found)
 
 
 def _number(found: Any) -> float:

@@ -26,7 +26,7 @@ def loaded() -> None:
 
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[object, ...]]:
-    reading, *measured = benchmark.live(visit_of(), None, 20, METHODS, seed=3)
+    reading, *measured = benchmark.live(visit_of(), 1, None, 20, METHODS, seed=3)
     assert reading[0] == benchmark.READING, "something is said before anything is done"
     return measured
 
@@ -49,13 +49,15 @@ def test_a_cancelled_run_says_how_far_it_came(steps: list[tuple[object, ...]]) -
 
 def test_cancel_ends_the_run_after_its_batch_and_another_run_begins_at_once() -> None:
     visit = visit_of()
-    run = benchmark.live(visit, None, 400, ["gdrec"])
+    pressed = benchmark.press(visit)
+    run = benchmark.live(visit, pressed, None, 400, ["gdrec"])
     next(run)
     next(run)
-    benchmark.halt(visit)
+    benchmark.press(visit)
     said, *rest = list(run)[-1]
     assert "of 400, cancelled" in said and rest == list(benchmark.REST)
-    again = benchmark.live(visit, None, 8, ["gdrec"])
+    assert list(benchmark.live(visit, pressed, None, 400, ["gdrec"])) == [], "one that was cancelled while it waited does not begin"
+    again = benchmark.live(visit, benchmark.press(visit), None, 8, ["gdrec"])
     assert "8 of 8, done" in str(list(again)[-1][0])
 
 
@@ -76,7 +78,7 @@ def test_rows_of_an_upload_that_cannot_be_used_are_listed(tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for file_ in (tmp_path / "data").iterdir():
             archive.write(file_, file_.name)
-    *_, last = benchmark.live(visit_of(), str(tmp_path / "mine.zip"), 4, METHODS)
+    *_, last = benchmark.live(visit_of(), 1, str(tmp_path / "mine.zip"), 4, METHODS)
     assert "trouble with 1 row:" in str(last[0]) and "<b>" not in str(last[0])
     assert str(benchmark.common.scratch().parent) not in str(last[0]), "where it was unpacked is nobody's business"
     benchmark.forget(results(last))
@@ -99,12 +101,14 @@ def test_an_uploaded_data_set_is_measured_and_forgotten(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for file in (tmp_path / "data").iterdir():
             archive.write(file, f"inside/{file.name}")
-    *_, last = benchmark.live(visit_of(), str(tmp_path / "mine.zip"), 4, METHODS)
+    *_, last = benchmark.live(visit_of(), 1, str(tmp_path / "mine.zip"), 4, METHODS)
     found = results(last)
     assert len(found.done) == 4
     assert found.data == "mine.zip, 4 expressions"
     runs, shown = benchmark.add_run((), found)
-    assert [r.name for r in runs] == ["mine.zip, 4 expressions"] and shown["methods"]
+    assert len(runs) == 1 and shown["methods"]
+    again, _ = benchmark.add_run(runs, replace(found, done=found.done[:3]))
+    assert len(again) == 1, "whose pictures are gone by then"
     assert found.folder is not None and Path(found.folder).is_dir()
     benchmark.forget(found)
     assert not Path(found.folder).exists()
@@ -128,7 +132,7 @@ def packed(folder: Path, *, n: int, small: bool = False) -> Path:
 
 
 def test_a_picture_that_cannot_be_used_is_named_and_is_not_among_the_answers(tmp_path: Path) -> None:
-    *_, last = benchmark.live(visit_of(), str(packed(tmp_path, n=3, small=True)), 8, METHODS)
+    *_, last = benchmark.live(visit_of(), 1, str(packed(tmp_path, n=3, small=True)), 8, METHODS)
     assert "4: The image is 15 x 400 pixels" in str(last[0]) and "counts as wrong" in str(last[0])
     found = results(last)
     _, shown = benchmark.add_run((), found)
@@ -152,7 +156,7 @@ def test_nothing_unpacked_is_left_by_programs_cancelled_runs_and_bad_archives(tm
 
 
 def test_pictures_of_a_long_run_are_not_swept_away_under_it(tmp_path: Path) -> None:
-    run = benchmark.live(visit_of(), str(packed(tmp_path, n=18)), 18, METHODS)
+    run = benchmark.live(visit_of(), 1, str(packed(tmp_path, n=18)), 18, METHODS)
     next(run)
     folder = Path(results(next(run)).folder or "")
     os.utime(folder, (0, 0))  # as after hours of one batch
@@ -164,7 +168,7 @@ def test_pictures_of_a_long_run_are_not_swept_away_under_it(tmp_path: Path) -> N
 
 
 def test_cleared_numbers_are_none_that_anybody_meant() -> None:
-    *_, last = benchmark.live(visit_of(), None, None, ["gdrec"], seed=None)
+    *_, last = benchmark.live(visit_of(), 1, None, None, ["gdrec"], seed=None)
     assert len(results(last).done) == benchmark.LEAST
 
 
@@ -177,7 +181,7 @@ def test_what_cannot_be_measured_is_said_and_what_is_shown_stays(
         path = str(tmp_path / "a.zip")
         Path(path).write_bytes(archive)
     with pytest.warns(UserWarning, match=words):
-        _, (said, *rest) = benchmark.live(visit_of(), path, 8, methods)
+        _, (said, *rest) = benchmark.live(visit_of(), 1, path, 8, methods)
     assert said == "" and rest == list(benchmark.REST)
     with pytest.raises(gr.Error, match=words):
         list(benchmark.benchmark(path, 8, methods))
@@ -197,4 +201,4 @@ def test_runs_are_kept_to_be_held_against_each_other_as_long_as_their_pictures_a
     for seed in range(4, 9):
         runs, shown = benchmark.add_run(runs, replace(done, seed=seed, done=done.done[:seed]))
     assert len(runs) == benchmark.RUNS and len(shown["methods"]) == benchmark.RUNS * len(METHODS)
-    assert runs[-1].name == "RefScenes test, 20 expressions, seed 3, seed 8" or "seed 8" in runs[-1].name
+    assert [len(r.done) for r in runs] == [5, 6, 7, 8]

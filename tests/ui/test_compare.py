@@ -1,5 +1,6 @@
 """The Compare tab's handlers, without a browser."""
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -68,6 +69,10 @@ def test_the_question_of_the_locate_tab_takes_the_place_of_what_was_compared(que
     shown = compare.question(question, None)
     assert shown["number"] is None and shown["rows"] == [] and shown["words"]
     assert compare.question(question, shown) == gr.skip(), "what is compared already stays"
+    edited = {"session": sessions.keep(replace(sessions.find(question["session"]) or shown, edited=True))}
+    assert compare.question(edited, shown) == gr.skip(), "also when the list was changed in Locate"
+    gone = {"session": sessions.keep(Session(Picture("/tmp/gone/a.png", (60, 60)), "the cup"))}
+    assert "not kept any longer" in compare.question(gone, shown)["error"]
     for nothing in (None, {}, {"session": 5}, {"session": "gone"}):
         assert compare.question(nothing, shown) == gr.skip()
 

@@ -70,10 +70,10 @@ def written(value: Any) -> str:
 
 def handled() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """The page's handlers, with arguments as the page gives them; those of a press on a place get that from Gradio."""
-    *_, (*_, results, _) = benchmark.live(visit_of(), None, 8, ["gdrec", "gdrec+llm"])
+    *_, (*_, results, _) = benchmark.live(visit_of(), 1, None, 8, ["gdrec", "gdrec+llm"])
     yield api.locate, (PATH, EXPRESSION, ["gdrec"])
     yield api.compare, (PATH, EXPRESSION, "auto", "")
-    yield benchmark.live, (visit_of(), None, 8, ["gdrec"], "auto", 1, results)
+    yield benchmark.live, (visit_of(), 1, None, 8, ["gdrec"], "auto", 1, results)
     yield benchmark.benchmark, (None, 8, ["gdrec"])
     yield benchmark.add_run, ((), results)
     yield benchmark.files, (results,)

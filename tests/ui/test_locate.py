@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import orjson
 import pytest
 from gradio.utils import get_upload_folder
 from jsonschema import Draft202012Validator
@@ -47,8 +48,10 @@ def last(handler: Any, **data: Any) -> dict[str, Any]:
     return send(handler, **data)[-1]
 
 
-def opened(number: int = 1, query: dict[str, str] | None = None, **data: Any) -> list[dict[str, Any]]:
-    return list(locate.opened(gr.EventData(None, {"number": number, **data}), visit_of(query), *NOTHING))
+def opened(
+    number: int = 1, query: dict[str, str] | None = None, remembered: Any = None, given: list[Any] = NOTHING, **data: Any
+) -> list[dict[str, Any]]:
+    return list(locate.opened(gr.EventData(None, {"number": number, **data}), visit_of(query), remembered, *given))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +169,7 @@ def test_a_candidate_can_be_added_and_moved(shown: dict[str, Any]) -> None:
     s = kept(value)
     [place] = [i for i, c in enumerate(s.answer.candidates) if c.source == BY_HAND]
     assert s.answer.candidates[place] == Candidate((10.0, 20.0, 60.0, 90.0), "a cup", None, BY_HAND)
-    assert value["boxes"][place]["who"] == "you" and value["boxes"][place]["mine"]
+    assert value["boxes"][place]["who"] == "you"
     assert s.answer.prompt and "a cup 10,20,60,90" in s.answer.prompt
     assert "from you" not in s.answer.prompt and "user" not in s.answer.prompt, "the LLM reads no source that it never saw"
     elsewhere = kept(last(locate.move_box, session=value["session"], index=place, box=[12, 22, 70, 99]))
@@ -228,7 +231,17 @@ def test_only_uploaded_files_are_opened(tmp_path: Path, uploads: Path) -> None:
     """The browser names the file, and may name any."""
     Image.new("RGB", (60, 60)).save(tmp_path / "private.png")
     (uploads / "link.png").symlink_to(tmp_path / "private.png")
-    for path in (str(tmp_path / "private.png"), str(uploads / ".." / ".." / "etc" / "passwd"), str(uploads / "link.png"), "", "/", 5, None):
+    for path in (
+        "\0",
+        "a" * 9000,
+        str(tmp_path / "private.png"),
+        str(uploads / ".." / ".." / "etc" / "passwd"),
+        str(uploads / "link.png"),
+        "",
+        "/",
+        5,
+        None,
+    ):
         found = last(locate.upload, path=path)
         assert "error" in found and str(tmp_path) not in found["error"]
 
@@ -237,6 +250,32 @@ def test_what_is_no_picture_gets_its_sentence_and_loses_nothing(uploads: Path) -
     (uploads / "text.png").write_text("no image")
     found = last(locate.upload, path=str(uploads / "text.png"))
     assert "not an image" in found["error"] and found["session"] is None
+
+
+def test_what_is_shown_says_nothing_besides_its_pixels_and_comes_back_when_it_was_swept_away(tmp_path: Path) -> None:
+    """A link hands it to whoever has the link: not where it was taken, nor what its file was called."""
+    exif = Image.Exif()
+    exif[0x010E] = "secret words"
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "secret.jpg", exif=exif, comment=b"secret too")
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "secret.png")
+    for name in ("secret.jpg", "secret.png"):
+        for _ in range(2):
+            file = common.for_browser(str(tmp_path / name))
+            assert b"secret" not in file.read_bytes() and "secret" not in str(file)
+            shutil.rmtree(file.parent)
+
+
+def test_a_picture_stays_as_long_as_it_is_used(uploads: Path) -> None:
+    Image.new("RGB", (90, 60), "red").save(uploads / "mine.png")
+    value = last(locate.upload, path=str(uploads / "mine.png"))
+    folder = Path(kept(value).picture.path).parent
+    os.utime(folder, (0, 0))
+    asked = last(locate.ask, session=value["session"], words="the cup")
+    common.sweep()
+    assert folder.exists() and asked["answer"] is not None
+    os.utime(folder, (0, 0))
+    common.sweep()
+    assert "not kept any longer" in last(locate.ask, session=value["session"], words="the cup")["error"]
 
 
 def test_what_a_browser_cannot_show_is_shown_as_a_copy(tmp_path: Path) -> None:
@@ -259,15 +298,38 @@ def test_a_trace_is_replayed_with_its_picture(shown: dict[str, Any], uploads: Pa
     assert value["answer"]["prompt"] == s.answer.prompt and value["answer"]["headline"] == shown["answer"]["headline"]
     assert json.loads(download(again, "trace").read_text()) == written
     here = last(locate.replay, session=shown["session"], trace=written)
+    assert "without its picture" in here["notice"]
     assert here["answer"]["headline"] == shown["answer"]["headline"], "for the picture that is there"
     Image.new("RGB", (64, 48)).save(uploads / "other.png")
     assert "64 x 48" in last(locate.replay, path=str(uploads / "other.png"), trace=written)["error"]
 
 
+def test_a_trace_of_models_that_are_not_here_is_shown_and_asks_nobody(shown: dict[str, Any]) -> None:
+    s = kept(shown)
+    written = json.loads(download(s, "trace").read_text())
+    for c in written["candidates"]:
+        c["source"], c["sources"] = "mine", ["mine"]
+    value = last(locate.replay, session=shown["session"], trace=written)
+    assert value["answer"]["headline"] == shown["answer"]["headline"] and kept(value).asked == ()
+    assert "no LLM reads them" in last(locate.take_box, session=value["session"], index=0)["error"]
+    nothing = written | {"candidates": [], "index": None, "box": None, "probability": None, "reason": "no_candidates", "prompt": None}
+    assert last(locate.replay, session=shown["session"], trace=nothing)["answer"]["headline"] == "Nothing found"
+    assert "too long" in last(locate.replay, session=shown["session"], trace=written | {"more": "x" * 10**6})["error"]
+
+
 # ---- what a browser may send
 
 
-@pytest.mark.parametrize("handler", [locate.ask, locate.again, locate.take_box, locate.add_box, locate.move_box, locate.true_box])
+HANDLERS = [locate.ask, locate.again, locate.take_box, locate.add_box, locate.move_box, locate.true_box, locate.replay]
+
+
+@pytest.mark.parametrize("number", [-1, 10**30, True, None, "1", float("nan")])
+def test_numbers_of_requests_are_taken_as_they_can_be_sent_back(number: Any) -> None:
+    value = send(locate.ask, number)[0]
+    assert value["number"] in (0, 1) and orjson.dumps(value)
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
 def test_whatever_a_browser_sends_is_a_sentence(handler: Any, shown: dict[str, Any]) -> None:
     for data in (
         {}, {"session": None}, {"session": ["x"]}, {"session": "gone"}, {"session": shown["session"]},
@@ -275,9 +337,11 @@ def test_whatever_a_browser_sends_is_a_sentence(handler: Any, shown: dict[str, A
         {"session": shown["session"], "words": " ", "index": 10**9, "box": [1, 2, 3], "label": "cup"},
         {"session": shown["session"], "words": "x" * 9000, "index": True, "box": [float("nan")] * 4, "label": "cup"},
         {"session": shown["session"], "words": "", "index": -1, "box": [10**400, 0, 1, 1], "label": "cup"},
+        {"session": shown["session"], "words": "\ud800", "index": 10**30, "box": [0, 0, 0.1, 0.1], "label": "\ud800"},
     ):  # fmt: skip
         for value in send(handler, 3, **data):
             assert value["number"] == 3 and value["error"].endswith((".", ")")), data
+            assert orjson.dumps(value)
     assert next(iter(locate.answering(handler)(gr.EventData(None, None), visit_of(), *NOTHING)))["error"]
 
 
@@ -304,6 +368,25 @@ def test_a_reload_and_undo_bring_back_the_very_answer(shown: dict[str, Any]) -> 
     assert value == {**shown, "number": 1}
     [back] = opened(session="another", kept=shown["session"], query={"answer": "whatever"})
     assert back["session"] == shown["session"], "a link counts when the page is opened, not later"
+    [stricter] = opened(session="another", kept=shown["session"], given=[[], "auto", 1.0, 0.0])
+    assert stricter["answer"]["headline"].startswith("Not found"), "by the thresholds as they stand now"
+    [gone] = opened(session="another", kept="gone")
+    assert gone["error"] == locate.GONE, "and not another picture in its place"
+
+
+def test_a_link_opens_an_example_with_its_settings_and_a_visit_with_those_of_the_last_one() -> None:
+    linked = opened(query={"example": "2", "adapter": "zero-shot", "proposers": "gdrec", "score": "1.0"})[-1]
+    assert kept(linked).settings == Settings(("gdrec",), "zero-shot", Thresholds(score=1.0)) and kept(linked).asked == ("gdrec",)
+    assert linked["answer"]["headline"].startswith("Not found")
+    again = opened(query={}, remembered=[["florence2"], "auto", 0.0, 0.0])[-1]
+    assert kept(again).asked == ("florence2",)
+
+
+def test_an_answer_whose_picture_is_gone_is_followed_by_an_example_and_says_so(shown: dict[str, Any]) -> None:
+    name = sessions.keep(replace(kept(shown), picture=Picture("/tmp/gone/picture.png", (60, 60))))
+    value = opened(kept=name)[-1]
+    assert value["answer"] is not None and "not kept any longer" in value["notice"] and value["session"] != name
+    assert "not kept any longer" in locate.thresholds({"session": name}, 0.5, 0.0)["error"]
 
 
 def test_a_links_answer_comes_first_and_one_that_is_gone_is_said(shown: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """A measured run's answers, one at a time."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from wrapper.datasets.base import PictureFile
 from wrapper.errors import DataError
 from wrapper.ui import benchmark, models, reel
 from wrapper.ui.reel import Run
@@ -30,6 +32,7 @@ def send(handler: Any, runs: Any, **data: Any) -> dict[str, Any]:
 
 def test_wrong_answers_come_first(runs: tuple[Run, ...]) -> None:
     value = reel.shown(runs).value()
+    assert value["method"] == "1/1", "of the last run"
     assert value["methods"][0][1].startswith("run 2: ") and len(value["methods"]) == 4
     wrong = [a for a in runs[1].done if not a.outcomes()[1].correct]
     alone = reel.shown(runs, method="1/1").value()
@@ -69,6 +72,13 @@ def test_whatever_a_browser_sends_shows_something(runs: tuple[Run, ...], data: d
     assert send(reel.look, runs, **data)["entry"] is not None
     with pytest.raises(DataError, match="Press Run"):
         send(reel.opened, runs, **data)
+
+
+def test_a_picture_that_is_gone_is_said(runs: tuple[Run, ...], tmp_path: Path) -> None:
+    first = runs[1].done[0]
+    gone = replace(first, example=replace(first.example, id="0", image=PictureFile(tmp_path / "gone.png")))
+    value = send(reel.look, (replace(runs[1], done=(gone,)),), method="0/1", order="margin")
+    assert "gone.png" in value["error"] or "no file" in value["error"]
 
 
 def test_before_anything_is_measured_there_is_nothing(runs: tuple[Run, ...]) -> None:

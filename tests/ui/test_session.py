@@ -106,6 +106,7 @@ def test_nothing_like_it_holds_for_the_same_words_and_the_detectors_own_boxes() 
 
 def test_a_list_asked_about_again_is_not_from_memory_and_keeps_who_was_asked() -> None:
     after = with_list(replace(DONE, recalled=True), "the book", BOTH)
+    assert not after.edited and with_list(DONE, "the cup", Selection((CUP,), 0, (1.0,), Reason.ONLY_CANDIDATE)).edited
     assert not after.recalled and after.asked == DONE.asked and after.words == "the book" and after.truth is None
 
 

@@ -112,7 +112,7 @@ def test_details_say_who_did_what_and_whether_it_was_remembered() -> None:
     timed = replace(chosen(RIGHT, FAR), timings_ms={"gdrec": 30.2, "llama": 9.9}, prompt="Boxes:", left_out=3)
     rows = dict(view.details(answered(timed), timed))
     assert rows["Times"] == "GDrec 1 box in 30 ms, LLM 10 ms" and rows["Left out"].startswith("3 boxes")
-    assert rows["Adapter"].startswith("gdrec, trained on") and rows["Ahead of the second"] == "54 points"
+    assert rows["Adapter"].startswith("gdrec, trained on") and rows["Lead over the second"] == "54 points"
     recalled = replace(answered(timed), recalled=True)
     assert dict(view.details(recalled, timed))["Times"].startswith("from memory; when it was first asked: ")
 

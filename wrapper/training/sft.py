@@ -306,10 +306,14 @@ def save(run: Run, llm: Llm, model: Any, record: dict[str, Any]) -> None:
     shutil.rmtree(run.out / CHECKPOINTS)
 
 
+MOST_CALIBRATED = 1000
+"""Validation examples on which a temperature is fitted: other processes wait for it."""
+
+
 def temperature(run: Run, llm: Llm, model: Any) -> float:
     """The trained LLM's, fitted on the validation candidates; 0 where those are too few, or none."""
     asked = []
-    for row in run.validation.rows if run.validation else []:
+    for row in run.validation.rows[:MOST_CALIBRATED] if run.validation else []:
         question = row.question(run.proposers, run.preset.merging)
         target = best(question.candidates, row)
         if len(question.candidates) > 1 and (target is not None or llm.template.none):

@@ -92,6 +92,8 @@ def asked_again(s: Session, candidates: tuple[Candidate, ...], words: str) -> Se
     """The LLM's choice among candidates as a visitor made the list; no detector looks again."""
     if not candidates:
         raise DataError("The list would be empty. Draw a box, or press Undo.")
+    if not s.asked:
+        raise DataError("None of the models that proposed these boxes is here, so no LLM reads them. Press Locate to ask those that are.")
     answered = _choose(candidates, words, s.picture.size, list(s.asked), s.settings.adapter)
     return with_list(s, words, answered)
 

@@ -6,7 +6,7 @@ import gradio as gr
 import spaces
 from PIL import Image
 
-from wrapper.candidates import Box, Thresholds, iou, is_correct
+from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
 from wrapper.errors import DataError
 from wrapper.evaluation import compare as comparing
@@ -17,7 +17,7 @@ from wrapper.trace import explain, trace
 from wrapper.ui import answers, common, models
 from wrapper.ui.markdown import plain
 from wrapper.ui.picture import PictureUpload
-from wrapper.ui.session import Picture, Session, Settings, with_question, with_truth
+from wrapper.ui.session import Picture, Session, Settings, least, with_question, with_truth
 from wrapper.ui.view import headline, judged, out_of_its_world, read, sentence, sureness
 
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
@@ -51,7 +51,7 @@ def locate(
         picture = common.open_upload(path)
         if unknown := sorted(set(proposers or ()) - set(models.proposers())):
             raise DataError(f"There is no model {', '.join(unknown)} here. Choose from {', '.join(models.proposers())}.")
-        given = Settings(tuple(proposers or ()), adapter, Thresholds(least_probability or 0.0, least_score or 0.0))
+        given = Settings(tuple(proposers or ()), adapter, least(least_probability, least_score))
         s = with_question(Session(Picture(str(path), picture.size, common.world_of_file(path))), expression or "", given)
         if box := common.read_box(true_box, picture.size):
             s = with_truth(s, box)

@@ -84,6 +84,7 @@ def _in_slices(examples: list[Example], methods: list[str], adapter: str) -> Ite
 
 def live(
     visit: gr.Request,
+    pressed: int,
     path: str | None,
     n: int | None,
     methods: list[str],
@@ -94,10 +95,10 @@ def live(
     """The page's Run button: progress, a table, P@1 by method and by kind, and what is done, again and again, until the visitor has had
     enough.
 
-    Arguments as `benchmark`'s; before: what the page shows already.
+    Arguments as `benchmark`'s; pressed: when the button was, as `press` says it; before: what the page shows already.
     """
-    mine, results = time.monotonic_ns(), None
-    turns.begin(_visitor(visit), mine)
+    if turns.are_over(_visitor(visit), pressed):  # it was cancelled while it waited for its turn
+        return
     try:
         yield (READING, *REST)
         for results in _measured(path, n, methods, adapter, seed):
@@ -105,7 +106,7 @@ def live(
                 forget(before)
                 before = None
             yield *_shown(results), results, gr.Column(visible=True)
-            if turns.are_over(_visitor(visit), mine):
+            if turns.are_over(_visitor(visit), pressed):
                 yield (halted(results), *REST)
                 return
     except (WrapperError, gr.Error) as error:
@@ -113,9 +114,11 @@ def live(
         yield ("" if before is None else halted(before), *REST)
 
 
-def halt(visit: gr.Request) -> None:
-    """The page's Cancel button: the run ends after the batch that it is at."""
-    turns.begin(_visitor(visit), time.monotonic_ns())
+def press(visit: gr.Request) -> int:
+    """The page's Run or Cancel button is pressed: a run that was begun before ends after the batch that it is at. Gives when that was."""
+    now = time.monotonic_ns() // 1000
+    turns.begin(_visitor(visit), now)
+    return now
 
 
 def _visitor(visit: gr.Request) -> str:
@@ -235,10 +238,8 @@ def add_run(runs: tuple[Run, ...], results: Results | None) -> tuple[tuple[Run, 
     """The last runs, this one among them, and the reel of its wrong answers. Runs on uploaded pictures go with their pictures."""
     if results is None or (runs and runs[-1].done == results.done):
         return runs, reel.shown(runs).value()
-    name = results.data if results.folder else f"{results.data}, seed {results.seed}"
-    kept = (*(r for r in runs if r.done and r.done[0].example.id.startswith("refscenes/")), Run(name, results.methods, results.done))[
-        -RUNS:
-    ]
+    earlier = [r for r in runs if r.done and r.done[0].example.id.startswith("refscenes/")]
+    kept = (*earlier, Run(results.methods, results.done))[-RUNS:]
     return kept, reel.shown(kept).value()
 
 
@@ -315,7 +316,7 @@ def _build_bundled(results: dict[str, Any]) -> None:
 def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     """Lay the tab out inside the current Blocks; gives the choice of adapters."""
     gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
-    state = gr.State(None, time_to_live=3600, delete_callback=forget)
+    state, pressed = gr.State(None, time_to_live=3600, delete_callback=forget), gr.State(0)
     found = every(models.asked().preset.proposers)
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
@@ -353,14 +354,15 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
     button.click(None, None, None, js=common.scroll_to("progress"), **private)
-    run = button.click(live, [*asked, state], [*outputs, state, found_here], concurrency_limit=1, show_progress_on=[rows], **private)
+    begun = button.click(press, None, [pressed], queue=False, **private)
+    run = begun.then(live, [pressed, *asked, state], [*outputs, state, found_here], concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     silent = private | {"show_progress": "hidden"}
     run.then(add_run, [runs, state], [runs, answers_], **silent).then(files, [state], [results_files], **private)
     answers_.look(reel.look, [runs], [answers_], trigger_mode="multiple", **silent)
     answers_.locate(common.keep_page(open_in_locate), [runs], [first.canvas, tabs], **silent)
-    cancel.click(halt, None, None, queue=False, **private)
+    cancel.click(press, None, None, queue=False, **private)
     if measured := bundled():
         with gr.Accordion("Measured beforehand", open=False):
             _build_bundled(measured)

@@ -1,8 +1,11 @@
 """What the tabs share: names, words, and turning errors into the page's messages."""
 
 import base64
+import hashlib
 import io
 import json
+import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -10,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache, wraps
+from functools import cache, wraps
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -21,7 +24,7 @@ from PIL import Image, ImageOps
 
 from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
-from wrapper.images import FORMATS, load_image, orientation
+from wrapper.images import FORMATS, load_image
 from wrapper.pipeline import AUTO, ZERO_SHOT
 from wrapper.proposals import fingerprint
 from wrapper.selectors.llama import Llm
@@ -39,11 +42,10 @@ ADAPTERS = {
 }
 MAX_UPLOAD = "60 MB"
 """Of a file, as Gradio reads it."""
-PICTURE_HINT = f"# Drop, paste or choose a picture\nJPEG, PNG, WebP, GIF, BMP or TIFF, at most {MAX_UPLOAD}"
-SHOWN_SIDE = 1600
-"""Longest side, in pixels, of a picture that is drawn for the page."""
 MOST_BYTES_SHOWN = 8_000_000
 """Of an upload that is shown as it is; a larger one is shown as a JPEG."""
+HARMLESS = frozenset(("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression", "gamma", "srgb"))
+"""What a picture's file may say besides its pixels and be shown as it is: not where it was taken, or by whom."""
 THUMBNAIL = (96, 72)
 """Pixels that an example's small picture fits into."""
 DRAWN = 10_000
@@ -60,6 +62,8 @@ def _served() -> str:
 
 
 _work = tempfile.TemporaryDirectory(prefix="llm-wrapper-", dir=_served())
+_SECRET = secrets.token_hex(16)
+"""In the names of folders, so that nobody who knows what is in one can name it."""
 _sweeping = threading.Lock()
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -145,47 +149,64 @@ def times(ms: Mapping[str, float]) -> str:
     return " + ".join(f"{v:.0f} {'LLM' if k == Llm.name else name_of(k)}" for k, v in ms.items())
 
 
-def open_shrunk(path: str | None) -> Image.Image:
-    """The uploaded picture, no larger than the page shows it: what is drawn on again and again."""
-    if path is None or not Path(path).is_file():
-        return open_upload(path)
-    return _shrunk(path, Path(path).stat().st_mtime_ns)
+def take_in(path: str) -> str:
+    """An uploaded file in a folder of ours, where it stays as long as a session about it is kept, under a name that says nothing."""
+    taken = kept("upload", path, str(Path(path).stat().st_mtime_ns)) / f"picture{Path(path).suffix.lower()[:5]}"
+    if not taken.is_file():
+        shutil.copy(path, taken)
+    return str(taken)
 
 
-@lru_cache(maxsize=16)
-def _shrunk(path: str, changed: int) -> Image.Image:
-    picture = load_image(path)
-    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return picture
+def touch(path: str) -> None:
+    """The picture is in use."""
+    folder = Path(path).parent
+    if folder.parent == Path(_work.name):
+        with suppress(FileNotFoundError):
+            os.utime(folder)
 
 
 def for_browser(path: str) -> Path:
-    """A file of the picture that a browser shows as the models see it: the upload itself where it is one already, else a copy."""
+    """A file of the picture that a browser shows as the models see it, and that says nothing besides its pixels: a copy of the file, where
+    that is so already, else a JPEG."""
     if not Path(path).is_file():
         open_upload(path)
-    return _for_browser(path, Path(path).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _for_browser(path: str, changed: int) -> Path:
+    touch(path)
+    folder = kept("shown", path, str(Path(path).stat().st_mtime_ns))
+    if there := next(folder.glob("picture.*"), None):
+        return there
     with Image.open(path, formats=FORMATS) as found:
-        served = Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
         plain = found.format in ("JPEG", "PNG", "WEBP") and found.mode in ("RGB", "L") and getattr(found, "n_frames", 1) == 1
-        if plain and orientation(found) == 1 and Path(path).stat().st_size <= MOST_BYTES_SHOWN:
-            return Path(path) if served else Path(shutil.copy(path, scratch()))
-    copy = scratch() / "picture.jpg"
-    open_upload(path).save(copy, quality=92)
-    return copy
+        bare = set(found.info) <= HARMLESS and not found.getexif() and Path(path).stat().st_size <= MOST_BYTES_SHOWN
+        suffix = f".{(found.format or '').lower()}"
+    if plain and bare:
+        return Path(shutil.copy(path, folder / f"picture{suffix}"))
+    open_upload(path).save(folder / "picture.jpg", quality=95)
+    return folder / "picture.jpg"
+
+
+def kept(*key: str) -> Path:
+    """The folder for what is made of something, made once: by what it is made of. It is deleted like those of `scratch`."""
+    folder = Path(_work.name) / hashlib.sha256("\0".join((_SECRET, *key)).encode("utf-8", "replace")).hexdigest()[:40]
+    if not folder.exists():
+        sweep()
+    folder.mkdir(exist_ok=True)
+    os.utime(folder)
+    return folder
 
 
 def scratch() -> Path:
     """An empty folder for files of one request; those that nobody has touched for long are deleted."""
+    sweep()
+    return Path(tempfile.mkdtemp(dir=_work.name))
+
+
+def sweep() -> None:
+    """Delete the folders that nobody has touched for long."""
     with _sweeping:
         for old in Path(_work.name).iterdir():
             with suppress(FileNotFoundError):  # its owner has just deleted it
                 if time.time() - old.stat().st_mtime > KEPT:
                     shutil.rmtree(old, ignore_errors=True)
-        return Path(tempfile.mkdtemp(dir=_work.name))
 
 
 def adapter_choices() -> list[tuple[str, str]]:
@@ -238,7 +259,7 @@ def world_of_file(path: str | None) -> World:
     digest = fingerprint(Path(path))
     if digest in _drawn:
         return World.SCENE
-    return examples_worlds().get(digest) or world_of(open_shrunk(path))
+    return examples_worlds().get(digest) or world_of(open_upload(path))
 
 
 def example_rows() -> list[dict[str, Any]]:
@@ -285,10 +306,14 @@ def thumbnail(file: str) -> str:
 def uploaded(path: str) -> str:
     """The path of an uploaded file as the browser names it; ImageError where it is none of those that Gradio took in."""
     folder = Path(get_upload_folder()).resolve()
-    found = Path(path).resolve()
-    if not found.is_relative_to(folder) or not found.is_file():
+    try:
+        found = Path(path).resolve()
+        there = found.is_relative_to(folder) and found.is_file()
+    except (ValueError, OSError):  # a name that is none
+        there = False
+    if not there:
         raise ImageError("This picture is not here. Upload it again.")
-    return str(found)
+    return take_in(str(found))
 
 
 @cache

@@ -24,8 +24,8 @@ from wrapper.ui.view import RIGHT, WRONG, View, boxes, headline, picture, surene
 
 def seconds(picture: Image.Image, expression: str, methods: list[Method], orders: list[Order]) -> int:
     """How long a GPU is asked for, at most: every model's look, and the LLM's choices in a batch for each adapter and order."""
-    looks = len({p for m in methods for p in m.proposers})
-    return (looks + 2 * len(orders)) * models.seconds_a_step()
+    looks, adapters = len({p for m in methods for p in m.proposers}), len({m.adapter for m in methods if m.how == "llm"})
+    return (looks + adapters * len(orders)) * models.seconds_a_step()
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
@@ -134,13 +134,19 @@ def _visitor(visit: gr.Request) -> str:
 
 
 def question(value: Any, board_value: Any) -> Any:
-    """The Locate tab's question, when this tab is opened; what is compared already stays where it is about that one."""
+    """The Locate tab's question, when this tab is opened; what is compared already stays where it is about that one, whatever was done to
+    its list there."""
     try:
         name, s = _session(value)
     except WrapperError:
         return gr.skip()
     before = board_value.get("session") if isinstance(board_value, dict) else None
-    return gr.skip() if before == name else shown(None, name, s).value()
+    earlier = sessions.find(before) if isinstance(before, str) else None
+    same = earlier is not None and (earlier.picture, earlier.words, earlier.truth) == (s.picture, s.words, s.truth)
+    try:
+        return gr.skip() if same else shown(None, name, s).value()
+    except WrapperError as error:
+        return trouble(None, str(error)).value()
 
 
 def build(tab: gr.Tab, first: Tab) -> gr.Dropdown:

@@ -4,17 +4,16 @@ shows of it is `wrapper.ui.view`."""
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from wrapper.candidates import Box, Thresholds
+from wrapper.candidates import Box
 from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
-from wrapper.expressions import written
+from wrapper.expressions import MAX_EXPRESSION, without_surrogates, written
 from wrapper.pipeline import AUTO
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
@@ -25,6 +24,7 @@ from wrapper.ui.session import (
     Picture,
     Session,
     Settings,
+    least,
     moved,
     with_answer,
     with_box,
@@ -42,6 +42,8 @@ from wrapper.worlds import World
 CHOICES = {"gdrec": "Grounding DINO (GDrec)"}
 """What a proposer is called where it is chosen, if not by its name."""
 GONE = "This answer is not kept any longer: answers are kept for an hour, and until the app is started anew. Ask again."
+MOST_TEXT, MOST_TRACE = 5_000, 300_000
+"""Characters of a text that a browser sends, and of a whole trace."""
 Value = dict[str, Any]
 
 
@@ -61,12 +63,13 @@ class Request:
         """The request behind an event."""
         data = event._data if isinstance(event._data, dict) else {}
         number, name = data.get("number"), data.get("session")
-        return cls(number if isinstance(number, int) else 0, name if isinstance(name, str) else "", data)
+        counted = number if isinstance(number, int) and 0 <= number < 2**53 else 0
+        return cls(int(counted), name if isinstance(name, str) else "", data)
 
     def text(self, name: str) -> str:
-        """A text that it brings."""
+        """A text that it brings, of a sane length."""
         found = self.data.get(name)
-        return found if isinstance(found, str) else ""
+        return without_surrogates(found[:MOST_TEXT]) if isinstance(found, str) else ""
 
     def whole(self, name: str) -> int:
         """A whole number that it brings; -1 for anything else."""
@@ -92,7 +95,7 @@ class Request:
 
 def settings(proposers: list[str] | None, adapter: str | None, probability: float | None, score: float | None) -> Settings:
     """The settings as they stand beside the picture."""
-    return Settings(tuple(proposers or ()), adapter or AUTO, Thresholds(probability or 0.0, score or 0.0))
+    return Settings(tuple(proposers or ()), adapter or AUTO, least(probability, score))
 
 
 def answering(handler: Callable[..., Iterator[View]]) -> Callable[..., Iterator[Value]]:
@@ -122,6 +125,7 @@ def halt(event: gr.EventData, visit: gr.Request) -> None:
 
 def told(number: int | None, s: Session) -> View:
     """A session, kept and as it is shown."""
+    common.touch(s.picture.path)
     return view(number, sessions.keep(s), s)
 
 
@@ -178,13 +182,16 @@ def upload(request: Request, given: Settings) -> Iterator[View]:
     s = with_picture(before, picture)
     typed = request.text("words").strip()
     if typed and (before is None or typed != before.words):
-        s = Session(picture, typed, s.settings)
+        s = Session(picture, typed[:MAX_EXPRESSION], s.settings)
     yield told(request.number, s)
 
 
 def replay(request: Request, given: Settings) -> Iterator[View]:
     """A trace that was downloaded is opened with its picture: the one that is brought along, else the one that is there."""
-    found = read_trace(request.data.get("trace"))
+    given_ = request.data.get("trace")
+    if len(json.dumps(given_)) > MOST_TRACE:
+        raise DataError("This trace is too long to be one of an answer. Take a trace.json as the page writes it.")
+    found = read_trace(given_)
     path = common.uploaded(request.text("path")) if request.text("path") else request.found().picture.path
     size = common.open_upload(path).size
     if size != found.size:
@@ -195,12 +202,14 @@ def replay(request: Request, given: Settings) -> Iterator[View]:
     selection = found.selection
     asked = tuple(name for name in models.proposers() if any(name in c.sources for c in selection.candidates))
     picture = Picture(path, size, common.world_of_file(path))
-    yield told(request.number, with_answer(Session(picture, written(found.expression), given), selection, asked))
+    step = told(request.number, with_answer(Session(picture, written(found.expression), given), selection, asked))
+    alone = "" if request.text("path") else "This trace came without its picture; it is shown on the one that was here."
+    yield replace(step, shown={**step.shown, "notice": alone})
 
 
 def example(request: Request, given: Settings) -> Iterator[View]:
     """An example is chosen."""
-    yield from _example(request.number, request.whole("example"), given)
+    yield from answered(request.number, of_example(request.whole("example"), given))
 
 
 def scene(request: Request, given: Settings, category: str) -> Iterator[View]:
@@ -232,31 +241,45 @@ def of_example(number: int, given: Settings) -> Session:
     return Session(picture, row["expression"], given, truth=truth, absent=truth is None)  # type: ignore[arg-type]
 
 
-def opened(event: gr.EventData, visit: gr.Request, *given: Any) -> Iterator[Value]:
-    """The page is opened or loaded again, or a session is asked for by its name: an answer that a link names, an example that it names,
-    what this tab of the browser showed last, or the first example."""
+def opened(event: gr.EventData, visit: gr.Request, remembered: Any, *given: Any) -> Iterator[Value]:
+    """The page is opened or loaded again: an answer that a link names, an example that it names, what this tab of the browser showed last,
+    or the first example. Later on: a session that was shown before, by its name."""
     asked, link = Request.of(event), dict(visit.query_params)
-    first = asked.session == ""
-    wanted, kept, note = "", asked.text("kept"), ""
-    if first and "answer" in link:
-        kept, note = link["answer"], GONE
-    elif first and "example" in link:
-        kept, wanted = "", link["example"]
+    steps = _opened(asked, link, remembered) if asked.session == "" else _again(asked, settings(*given))
+    yield from in_turn(visit.session_hash or "", asked.number, steps)
+
+
+def _opened(asked: Request, link: Mapping[str, str], remembered: Any) -> Iterator[View]:
+    wanted, kept, note = link.get("example", ""), asked.text("kept"), ""
+    if "answer" in link:
+        kept, wanted, note = link["answer"], "", GONE
+    elif wanted:
+        kept = ""
     if s := sessions.find(kept):
-        yield view(asked.number, kept, s).value()
-        return
+        try:
+            yield view(asked.number, kept, s)
+            return
+        except WrapperError as error:  # its picture is gone
+            note = str(error)
     rows, shown = common.example_rows(), common.shown_examples()
     number = int(wanted) if wanted.isdecimal() and wanted.isascii() and len(wanted) < 9 else -1
     if wanted and number not in range(len(rows)):
         note = f"There is no example of this number; there are 0 to {len(rows) - 1}."
     if number not in range(len(rows)):
         number = shown[0] if shown else -1
-    for one in in_turn(visit.session_hash or "", asked.number, _example(asked.number, number, settings(*given))):
-        yield one | {"notice": note}
+    for step in answered(asked.number, of_example(number, settings(*linked(remembered, link)))):
+        yield replace(step, shown={**step.shown, "notice": note})
 
 
-def _example(asked: int, number: int, given: Settings) -> Iterator[View]:
-    yield from answered(asked, of_example(number, given))
+def _again(asked: Request, given: Settings) -> Iterator[View]:
+    """A session that was shown before, with the thresholds as they stand now."""
+    s = sessions.find(asked.text("kept"))
+    if s is None:
+        raise DataError(GONE)
+    if s.settings.thresholds == given.thresholds:
+        yield view(asked.number, asked.text("kept"), s)
+    else:
+        yield told(asked.number, with_thresholds(s, given.thresholds))
 
 
 def broken() -> Value:
@@ -268,10 +291,13 @@ def thresholds(value: Any, probability: float | None, score: float | None) -> An
     """Other thresholds for the answer that is there; nothing is computed again."""
     name = value.get("session") if isinstance(value, dict) else None
     s = sessions.find(name) if isinstance(name, str) else None
-    least = Thresholds(probability or 0.0, score or 0.0)
-    if s is None or s.answered is None or s.settings.thresholds == least:
-        return gr.skip()
-    return told(None, with_thresholds(s, least)).value()
+    try:
+        wanted = least(probability, score)
+        if s is None or s.answered is None or s.settings.thresholds == wanted:
+            return gr.skip()
+        return told(None, with_thresholds(s, wanted)).value()
+    except WrapperError as error:
+        return trouble(None, str(error)).value()
 
 
 # ---- downloads
@@ -291,24 +317,24 @@ def download(asked: Any) -> dict[str, str]:
     try:
         if not isinstance(asked, dict):
             raise DataError(GONE)
-        return _file(sessions.find(str(asked.get("session"))), str(asked.get("kind")))
+        return _file(str(asked.get("session")), str(asked.get("kind")))
     except WrapperError as error:
         return {"error": str(error)}
 
 
-def _file(s: Session | None, kind: str) -> dict[str, str]:
+def _file(name: str, kind: str) -> dict[str, str]:
+    s = sessions.find(name)
     if s is None:
         raise DataError(GONE)
-    if kind == "picture":
-        path = common.scratch() / "annotated.png"
-        annotate(common.open_upload(s.picture.path), s.answer, s.truth).save(path)
-    elif kind in FILES:
-        file, written = FILES[kind]
-        path = common.scratch() / file
-        path.write_text(written(s), encoding="utf-8")
-    else:
+    if kind != "picture" and kind not in FILES:
         raise DataError(f"There is no download {kind!r}; there are picture, {', '.join(FILES)}.")
-    return {"path": str(path), "name": Path(path).name}
+    path = common.kept("download", name, kind) / ("annotated.png" if kind == "picture" else FILES[kind][0])
+    if not path.is_file():
+        if kind == "picture":
+            annotate(common.open_upload(s.picture.path), s.answer, s.truth).save(path)
+        else:
+            path.write_text(FILES[kind][1](s), encoding="utf-8")
+    return {"path": str(path), "name": path.name}
 
 
 # ---- the page
@@ -369,7 +395,7 @@ def build(page: gr.Blocks) -> Tab:
     }  # fmt: skip
     runs = [getattr(board, name)(answering(handler), chosen, [board], **listen) for name, handler in handlers.items()]
     runs.append(board.scene(answering(scene), [*chosen, category], [board], **listen))
-    runs.append(board.open(opened, chosen, [board], **listen))
+    runs.append(board.open(opened, [remembered, *chosen], [board], **listen))
     board.halt(halt, None, None, queue=False, trigger_mode="multiple", **quiet)
     for run in runs:  # what nobody foresaw, or a queue that is full: Gradio says what, and the picture is free for the next question
         run.failure(broken, None, [board], queue=False, **quiet)
@@ -382,8 +408,12 @@ def build(page: gr.Blocks) -> Tab:
 
 
 def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
-    """The settings of the link, or of the last visit."""
-    proposers, adapter, probability, score = linked(remembered, dict(request.query_params))
+    """The settings of the link, of the answer that it names, or of the last visit."""
+    if s := sessions.find(request.query_params.get("answer", "")):
+        g = s.settings
+        proposers, adapter, probability, score = list(g.proposers), g.adapter, g.thresholds.probability, g.thresholds.score
+    else:
+        proposers, adapter, probability, score = linked(remembered, dict(request.query_params))
     return gr.update(choices=choices(), value=proposers), common.adapter_choice(adapter), probability, score
 
 

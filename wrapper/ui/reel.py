@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from wrapper.errors import DataError
+from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation.live import Answer
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import mcnemar
@@ -15,7 +15,7 @@ from wrapper.ui import common
 from wrapper.ui.locate import Request
 from wrapper.ui.session import Picture, Session, Settings
 from wrapper.ui.store import sessions
-from wrapper.ui.view import RIGHT, WRONG, View, boxes, headline, picture, sentence, sureness, view
+from wrapper.ui.view import RIGHT, WRONG, View, boxes, headline, picture, sentence, sureness, trouble, view
 from wrapper.worlds import World
 
 ORDERS = {
@@ -25,9 +25,8 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured: a name for people, the methods, and the answers so far."""
+    """What was measured: the methods, and the answers so far."""
 
-    name: str
     methods: tuple[Method, ...]
     done: tuple[Answer, ...]
 
@@ -90,7 +89,7 @@ def shown(runs: Sequence[Run], number: int | None = None, method: str = "", othe
     if not found:
         return View(number, None, {"methods": [], "entry": None})
     asked = [c for c in found.values() if c.run.methods[c.method].how == "llm"]
-    usual = asked[-1] if asked else next(iter(found.values()))
+    usual = [c for c in asked if c.run is asked[0].run][-1] if asked else next(iter(found.values()))  # the last of the last run
     one = found.get(method, usual)
     against = found.get(other, next((c for c in found.values() if c.key != one.key), one))
     order = order if order in ORDERS else "wrong"
@@ -128,8 +127,9 @@ def entry(a: Answer, one: Column) -> dict[str, Any]:
 def session(a: Answer, one: Column) -> Session:
     """An answer as a session, with its picture in a file."""
     drawn = a.example.image.open()
-    file = common.scratch() / "picture.png"
-    drawn.save(file)
+    file = common.kept("reel", str(id(one.run.done[0])), a.example.id) / "picture.png"
+    if not file.is_file():
+        drawn.save(file)
     if a.example.id.startswith("refscenes/"):
         common.remember_scene(file)
     method = one.run.methods[one.method]
@@ -143,10 +143,12 @@ def session(a: Answer, one: Column) -> Session:
 def look(event: gr.EventData, runs: Sequence[Run]) -> dict[str, Any]:
     """The visitor steps on, or wants to see others."""
     request = Request.of(event)
-    found = shown(
-        runs, request.number, request.text("method"), request.text("other"), request.text("order"), max(0, request.whole("place"))
-    )
-    return found.value()
+    try:
+        return shown(
+            runs, request.number, request.text("method"), request.text("other"), request.text("order"), max(0, request.whole("place"))
+        ).value()
+    except WrapperError as error:
+        return trouble(request.number, str(error)).value()
 
 
 def opened(event: gr.EventData, runs: Sequence[Run]) -> dict[str, Any]:
@@ -160,4 +162,4 @@ def opened(event: gr.EventData, runs: Sequence[Run]) -> dict[str, Any]:
     if not 0 <= request.whole("place") < len(rows):
         raise DataError("This answer is not here any longer. Press Run.")
     s = session(rows[request.whole("place")], one)
-    return view(None, sessions.keep(s), s).value()
+    return view(None, sessions.keep(s), s).value() | {"opened": True}

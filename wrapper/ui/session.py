@@ -39,7 +39,7 @@ class Settings:
 class Session:
     """words: as they were written. truth: the true box, where it is known. absent: whether it is known that nothing is meant. answered: the
     method's own answer, whatever the thresholds, None before there is one; asked: the proposers that it came from. recalled: it was
-    remembered, and its times are of then."""
+    remembered, and its times are of then. edited: the list is not as it was proposed."""
 
     picture: Picture
     words: str = ""
@@ -49,6 +49,7 @@ class Session:
     answered: Selection | None = None
     asked: tuple[str, ...] = ()
     recalled: bool = False
+    edited: bool = False
 
     @property
     def selection(self) -> Selection | None:
@@ -77,7 +78,7 @@ def with_question(s: Session, words: str, settings: Settings) -> Session:
     words that cannot be asked."""
     text = written(words)
     if same_words(text, s.words):
-        return replace(s, words=text, settings=settings, answered=None, asked=())
+        return replace(s, words=text, settings=settings, answered=None, asked=(), edited=False)
     return Session(s.picture, text, settings)
 
 
@@ -94,7 +95,8 @@ def with_list(s: Session, words: str, answered: Selection) -> Session:
     nothing = s.answered is not None and s.answered.reason is Reason.NOTHING_LIKE_IT and same_words(words, s.words)
     if nothing and not by_hand and answered.index is not None:
         answered = replace(answered, index=None, reason=Reason.NOTHING_LIKE_IT)
-    return with_answer(asked, answered, s.asked)
+    same = s.answered is not None and answered.candidates == s.answered.candidates
+    return replace(with_answer(asked, answered, s.asked), edited=s.edited or not same)
 
 
 def with_truth(s: Session, box: Box | None) -> Session:
@@ -144,6 +146,14 @@ def inside(box: Box, size: tuple[int, int]) -> Box:
     if not (x2 - x1 >= 1 and y2 - y1 >= 1):
         raise DataError("This box is not in the picture, or smaller than a pixel. Draw it again.")
     return x1, y1, x2, y2
+
+
+def least(probability: float | None, score: float | None) -> Thresholds:
+    """Thresholds as they are given; DataError where they are none."""
+    try:
+        return Thresholds(float(probability or 0.0), float(score or 0.0))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError("A threshold is a number from 0 to 1.") from error
 
 
 def same_words(a: str, b: str) -> bool:

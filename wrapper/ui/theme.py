@@ -15,6 +15,7 @@ CSS = """
 #title p { display: inline; margin-left: 10px; }
 .tabitem > .column { gap: 10px; }
 #canvas, #board { padding: 0; }
+@media (max-height: 500px) { #title p { display: none; } main.contain { padding-top: 4px !important; } }
 @media (max-width: 640px) {
   #title h1 { display: block; font-size: 20px; }
   #title p { margin: 0; font-size: 14px; line-height: 1.3; }
@@ -68,6 +69,6 @@ THEME = gr.themes.Soft(font=("system-ui", "sans-serif"), font_mono=("ui-monospac
 LOOKS: dict[str, Any] = {
     "theme": THEME, "css": CSS, "js": FINISHING, "max_file_size": MAX_UPLOAD, "allowed_paths": [], "enable_monitoring": False,
     "show_error": True, "app_kwargs": {"middleware": [Middleware(GZipMiddleware, minimum_size=2000)]},
-    "run_history": False, "footer_links": ["api", "settings"],
+    "run_history": False, "footer_links": ["api"],
 }  # fmt: skip
 """How the page is served, here and in tests."""

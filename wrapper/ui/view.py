@@ -11,7 +11,7 @@ from typing import Any
 from gradio.data_classes import FileData
 
 from wrapper import adapters
-from wrapper.candidates import BY_HAND, BY_LLM, NOT_FOUND, Candidate, Reason, Selection, iou, is_correct
+from wrapper.candidates import BY_LLM, NOT_FOUND, Candidate, Reason, Selection, iou, is_correct
 from wrapper.draw import COLORS, OTHER, SEVERAL
 from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.selectors.llama import Llm
@@ -87,7 +87,6 @@ def boxes(candidates: Sequence[Candidate], shares: Sequence[float] = ()) -> list
             "color": color(c),
             "score": c.score,
             "share": shares[i] if shares else None,
-            "mine": c.source == BY_HAND,
         }
         for i, c in enumerate(candidates)
     ]
@@ -138,7 +137,7 @@ def sureness(selection: Selection) -> str:
 def sentence(selection: Selection) -> str:
     """How the answer came about."""
     why = explain(selection)
-    if selection.reason is Reason.FALLBACK_TOO_LONG:
+    if selection.reason is Reason.FALLBACK_TOO_LONG and selection.candidates:
         why += f", which is {common.proposers_of(selection.candidates[selection.index or 0])}'s own answer"
     if selection.reason is Reason.UNSEEN and selection.best_score is not None:
         why += f" (the best is {selection.best_score:.2f})"
@@ -165,25 +164,27 @@ def judged(s: Session, selection: Selection) -> tuple[str, str]:
         return WRONG, f"Wrong: the best guess is the true box, but {REJECTED.get(selection.reason, 'it lies below your threshold')}."
     overlap = 0.0 if selection.box is None else iou(selection.box, truth)
     if is_correct(selection.box, truth):
-        return RIGHT, f"Right: IoU {overlap:.2f} with the true box."
+        return RIGHT, f"Right: IoU {overlap:.2f} with the true box (white corners)."
     if not any(is_correct(c.box, truth) for c in selection.candidates):
-        return WRONG, f"Wrong: IoU {overlap:.2f} with the true box. The detectors failed: no candidate has IoU above 0.5."
+        why = "No box on the list as it was changed" if s.edited else "The detectors failed: no candidate"
+        return WRONG, f"Wrong: IoU {overlap:.2f} with the true box (white corners). {why} has IoU above 0.5."
     whose = "The LLM failed" if selection.reason in BY_LLM else "The LLM was not asked"
-    return WRONG, f"Wrong: IoU {overlap:.2f} with the true box. {whose}: a right candidate was in the list."
+    return WRONG, f"Wrong: IoU {overlap:.2f} with the true box (white corners). {whose}: a right candidate was in the list."
 
 
 def details(s: Session, selection: Selection) -> list[tuple[str, str]]:
     """What there is to know about an answer beyond its line: names and texts."""
     rows = [("Words", s.words)]
     if selection.guess is not None:
-        place = f"number {selection.guess} of {len(selection.candidates)}, box {common.box_text(selection.candidates[selection.guess].box)}"
+        box = common.box_text(selection.candidates[selection.guess].box)
+        place = f"box {selection.guess}; left, top, right, bottom: {box}"
         rows.append(("Pick" if selection.index is not None else "Best guess", place))
     if selection.margin is not None:
-        rows.append(("Ahead of the second", f"{100 * selection.margin:.0f} points"))
+        rows.append(("Lead over the second", f"{100 * selection.margin:.0f} points"))
     if selection.absent is not None:
         rows.append(("Probability of none", f"{selection.absent:.0%}"))
     if selection.best_score is not None:
-        rows.append(("Detectors' best score", f"{selection.best_score:.2f}"))
+        rows.append(("Highest detector score", f"{selection.best_score:.2f}"))
     rows.append(("How", sentence(selection)))
     rows.append(("Times", times(s, selection)))
     return [*rows, *read(s, selection)]
@@ -204,11 +205,11 @@ def _step(name: str, ms: float, selection: Selection) -> str:
 
 def read(s: Session, selection: Selection) -> list[tuple[str, str]]:
     """About what the LLM read: tokens, adapter, and whether it is used for what it was made for."""
+    if selection.prompt is None or not s.asked:
+        return [("LLM", "not asked")]
     loaded = models.now()
     wrapper = loaded.asked_by(s.asked)
     name = wrapper.adapter_for(s.asked, s.settings.adapter)
-    if selection.prompt is None or not s.asked:
-        return [("LLM", "not asked")]
     tokens = len(wrapper.llm.encode(selection.prompt, wrapper.llm.template_for(name)))
     rows = [("LLM", f"read {tokens} tokens of at most {wrapper.llm.max_tokens:,}")]
     if selection.left_out:

@@ -8,7 +8,10 @@ watch('value', () => {
   running = Boolean(value.busy);
   if (value.error) { running = false; $('.trouble').textContent = value.error; controls(); return; }
   $('.trouble').textContent = '';
-  if (value.number === null) number += 1;  // another question: what is still being compared is of the last one
+  if (value.number === null) {  // another question: what is still being compared is of the last one
+    number += 1;
+    trigger('halt', { number });
+  }
   now = value;
   show();
 });
@@ -70,9 +73,11 @@ function show() {
   slide();
   const table = $('.matrix table'), matrix = now.matrix ?? [];
   $('.matrix').hidden = $('.save').hidden = matrix.length === 0;
-  table.replaceChildren(...matrix.map((line, i) => {
+  const head = make('tr');
+  head.append(make('th'), ...matrix.map((_, i) => make('th', { scope: 'col', class: 'number', title: rows[i]?.name ?? '' }, String(i + 1))));
+  table.replaceChildren(head, ...matrix.map((line, i) => {
     const tr = make('tr');
-    tr.append(make('th', { scope: 'row' }, rows[i]?.name ?? ''), ...line.map((v) => make('td', { class: 'number' }, v === null ? '–' : v.toFixed(2))));
+    tr.append(make('th', { scope: 'row' }, `${i + 1} ${rows[i]?.name ?? ''}`), ...line.map((v) => make('td', { class: 'number' }, v === null ? '–' : v.toFixed(2))));
     return tr;
   }));
   controls();

@@ -3,18 +3,31 @@
 // that answers an earlier one is dropped. Labels and words are anybody's, so they are set as text, never as HTML.
 const [view, stage, image, svg, tags, list] = ['.view', '.stage', '.stage img', 'svg', '.tags', '.rows'].map($);
 const words = $('.words'), menu = $('.menu'), thumbs = $('.thumbs');
-const WHOLE = ['open', 'ask', 'scene', 'example', 'upload'];  // what leaves nothing of the answer that is there
+const WHOLE = ['open', 'ask', 'again', 'scene', 'example', 'upload'];  // what leaves nothing of the answer that is there
+const EDITS = ['take_box', 'add_box', 'move_box', 'true_box', 'shuffle'];  // of the list, whatever words are being written
 const REMEMBERED = 'llm-wrapper-session', STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 
+let asked_for = '', unsent = false;          // what the last request is for; whether there are words that were not sent
 let number = 0, now = {}, sent = null, running = false, past = [], going_back = false;
 let lit = null, held = null;               // the box that is pointed at, and the one that is selected
 let zoom = 1, left = 0, top_ = 0, fit = 1;  // the stage's place in the view: scale beyond what fits, and offsets in pixels
-let drawn = null;                           // a box that was drawn and not yet said to be anything
-let drawing = false, wheel = false;
+let drawn = null, shown_before = null;      // a box that was drawn and not yet said to be anything
+let drawing = false, wheel = false, uploading = false;
+
+// A browser may refuse to remember anything
+function keep(name) { try { sessionStorage.setItem(REMEMBERED, name); } catch { /* then a reload begins anew */ } }
+function kept() { try { return sessionStorage.getItem(REMEMBERED); } catch { return null; } }
 
 // ---- requests
 
+// One change of the list after the other: each is of the list that the one before it leaves
+function edit(event, data) {
+  if (running && EDITS.includes(asked_for)) return;
+  ask(event, data);
+}
 function ask(event, data = {}) {
+  if (running && now.session === undefined && event !== 'open') return;  // the page is being opened
+  asked_for = event;
   number += 1;
   if (running) trigger('halt', { number });
   running = true;
@@ -39,29 +52,47 @@ watch('value', () => {
     if (now.session && JSON.stringify(value) !== JSON.stringify(sent)) props.value = sent;
     return;
   }
-  if (value.error) { idle(); problem(value.error); said(); return; }
-  if (value.shuffled) { idle(); said(); $('.shuffled').textContent = value.shuffled; return; }
+  if (value.error) {
+    going_back = false;
+    idle();
+    problem(value.error);
+    said();
+    if (sent) props.value = sent;  // so that the other tabs go on with what is shown
+    return;
+  }
+  if (value.shuffled) { idle(); said(); $('.shuffled').textContent = value.shuffled; props.value = sent; return; }
+  if (value.number === null && running) {  // it was not asked for here, and what was asked for is given up
+    number += 1;
+    trigger('halt', { number });
+  }
   show(value);
 });
 
-function show(value) {
+function show(value, stopped = false) {
   const before = now;
+  if (before.answer && value.busy) shown_before = before;
+  if (stopped) { past.pop(); unsent = true; }
   now = value;
   if (!value.halted) sent = value;
-  if (before.answer && before.session !== value.session && !going_back) past.push(before.session);
+  if (going_back) past.pop();
+  else if (before.answer && before.session !== value.session && value.number !== null) past.push(before.session);
   if (past.length > 50) past.shift();
   going_back = false;
   running = value.busy !== '';
-  const typed_early = before.session === undefined && words.value.trim() !== '';
-  if (!typed_early && words.value.trim() !== value.words) words.value = value.words;
+  // Words that are being written stay, unless something else was asked for than what is shown about them
+  const writing = unsent && (value.session !== before.session || value.number === null) && EDITS.includes(asked_for);
+  if (!writing && !(before.session === undefined && unsent) && words.value.trim() !== value.words) words.value = value.words;
+  if (!writing) unsent = words.value.trim() !== value.words;
   const file = value.picture?.file.url;
   if (before.picture?.file.url !== file) { image.src = file; look(); }
   image.alt = value.answer ? `The picture. ${value.answer.headline}` : 'The picture';
   $('.empty').hidden = Boolean(file);
   lit = null;
   held = null;
+  drag = null;
   closeMenu();
-  if (value.session) sessionStorage.setItem(REMEMBERED, value.session);
+  if (value.session && !value.busy) keep(value.session);
+  if (value.opened) setTimeout(() => element.scrollIntoView({ block: 'start' }), 200);  // once its tab is there
   if (value.notice) problem(value.notice);
   draw();
   said();
@@ -159,6 +190,15 @@ function buttons() {
   $('.again').hidden = running || !now.answer || !now.boxes.length || words.value.trim() === now.words.trim() || words.value.trim() === '';
   $('.undo').parentElement.hidden = past.length === 0;
   $('.acts').hidden = held === null || !now.answer;
+  $('.said').classList.toggle('old', running || Boolean(now.answer) && other_words());
+  keep_focus();
+}
+// What stands in the field is not what was asked
+function other_words() { return words.value.trim() !== (now.words ?? '').trim(); }
+// What has the keyboard must not vanish from under it
+function keep_focus() {
+  const at = document.activeElement;
+  if (at && at !== document.body && element.contains(at) && at.getClientRects().length === 0) svg.focus({ preventScroll: true });
 }
 
 // ---- the picture
@@ -168,7 +208,9 @@ function place() {
   if (!now.picture) return;
   const { width, height } = now.picture, box = view.getBoundingClientRect();
   if (!box.width) return;
+  const before = fit;
   fit = Math.min(box.width / width, box.height / height);
+  if (zoom > 1 && before !== fit) { left *= fit / before; top_ *= fit / before; }  // the window has another size: the same place stays in view
   const w = width * fit * zoom, h = height * fit * zoom;
   left = w <= box.width ? (box.width - w) / 2 : Math.min(0, Math.max(box.width - w, left));
   top_ = h <= box.height ? (box.height - h) / 2 : Math.min(0, Math.max(box.height - h, top_));
@@ -176,6 +218,7 @@ function place() {
   $('.fit').hidden = zoom === 1;
   view.classList.toggle('held', zoom > 1 || drawing);
   tag();
+  handles();
 }
 function zoomAt(x, y, factor) {
   const next = Math.min(12, Math.max(1, zoom * factor)), box = view.getBoundingClientRect();
@@ -286,7 +329,7 @@ svg.addEventListener('pointerdown', (event) => {
   if (fingers.size === 2) { drag = null; svg.querySelector('.drawn')?.remove(); return; }
   const corner = event.target.dataset?.corner;
   const kind = corner ? 'resize' : event.pointerType === 'touch' && !drawing ? (zoom > 1 ? 'pan' : 'press') : event.shiftKey && zoom > 1 ? 'pan' : 'draw';
-  drag = { kind, corner, from: at(event), x: event.clientX, y: event.clientY, left, top: top_, far: false };
+  drag = { kind, corner, index: held, whole: corner ? now.boxes[held].box : null, from: at(event), x: event.clientX, y: event.clientY, left, top: top_, far: false };
   if (kind !== 'press') svg.setPointerCapture(event.pointerId);
 });
 svg.addEventListener('pointermove', (event) => {
@@ -305,7 +348,7 @@ svg.addEventListener('pointermove', (event) => {
   if (!drag.far) return;
   if (drag.kind === 'pan') { left = drag.left + event.clientX - drag.x; top_ = drag.top + event.clientY - drag.y; place(); }
   if (drag.kind === 'draw' || drag.kind === 'resize') {
-    const [x, y] = at(event), [u, v] = drag.kind === 'draw' ? drag.from : opposite(now.boxes[held].box, drag.corner);
+    const [x, y] = at(event), [u, v] = drag.kind === 'draw' ? drag.from : opposite(drag.whole, drag.corner);
     drag.box = [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)];
     svg.querySelector('.drawn')?.remove();
     svg.append(rect(drag.box, { class: 'drawn', 'aria-hidden': 'true' }));
@@ -324,7 +367,7 @@ function release(event) {
     const found = under(at(event));
     hold(found.length ? found[(found.indexOf(held) + 1) % found.length] : null);
   } else if (done.box && done.box[2] - done.box[0] >= 2 && done.box[3] - done.box[1] >= 2) {
-    if (done.kind === 'resize') { const i = held; ask('move_box', { index: i, box: done.box }); }
+    if (done.kind === 'resize') edit('move_box', { index: done.index, box: done.box });
     else openMenu(done.box);
   } else svg.querySelector('.drawn')?.remove();
 }
@@ -362,17 +405,17 @@ menu.addEventListener('submit', (event) => {
   event.preventDefault();
   const label = menu.querySelector('.name').value.trim();
   if (!label) { menu.querySelector('.name').focus(); return; }
-  ask('add_box', { box: drawn, label });
+  edit('add_box', { box: drawn, label });
 });
-$('.true').addEventListener('click', () => ask('true_box', { box: drawn }));
+$('.true').addEventListener('click', () => edit('true_box', { box: drawn }));
 $('.close').addEventListener('click', () => { closeMenu(); svg.focus(); });
 $('.draw').addEventListener('click', () => { drawing = !drawing; $('.draw').setAttribute('aria-pressed', String(drawing)); place(); });
 $('.fit').addEventListener('click', look);
-$('.take').addEventListener('click', () => { if (held !== null) ask('take_box', { index: held }); });
-$('.meant').addEventListener('click', () => { if (held !== null) ask('true_box', { box: now.boxes[held].box }); });
+$('.take').addEventListener('click', () => { if (held !== null) edit('take_box', { index: held }); });
+$('.meant').addEventListener('click', () => { if (held !== null) edit('true_box', { box: now.boxes[held].box }); });
 $('.undo').addEventListener('click', () => back());
 function back() {
-  const last = past.pop();
+  const last = past.at(-1);
   if (!last) return;
   ask('open', { kept: last });
   going_back = true;
@@ -388,7 +431,7 @@ function walk(event) {
     point(all[place < 0 ? 0 : (place + STEPS[event.key] + all.length) % all.length]);
     list.querySelector(`#row-${lit}`)?.scrollIntoView({ block: 'nearest' });
   } else if ((event.key === 'Enter' || event.key === ' ') && lit !== null) { event.preventDefault(); hold(lit === held ? null : lit); }
-  else if ((event.key === 'Delete' || event.key === 'Backspace') && (held ?? lit) !== null && now.answer) { event.preventDefault(); ask('take_box', { index: held ?? lit }); }
+  else if ((event.key === 'Delete' || event.key === 'Backspace') && (held ?? lit) !== null && now.answer) { event.preventDefault(); edit('take_box', { index: held ?? lit }); }
   else if (event.key === 'Escape') { closeMenu(); hold(null); look(); }
   else if ((event.key === '+' || event.key === '-') && now.picture) {
     event.preventDefault();
@@ -405,13 +448,21 @@ menu.addEventListener('keydown', (event) => { if (event.key === 'Escape') { clos
 // ---- words and pictures
 
 $('.ask').addEventListener('submit', (event) => { event.preventDefault(); ask('ask', { words: words.value }); });
+words.addEventListener('keydown', (event) => { if (event.key === 'Enter' && !event.isComposing) { event.preventDefault(); $('.ask').requestSubmit(); } });
 $('.again').addEventListener('click', () => ask('again', { words: words.value }));
-words.addEventListener('input', () => { if (now.session) stop(); buttons(); });
+words.addEventListener('input', () => {
+  unsent = true;
+  if (now.session && WHOLE.includes(asked_for) && !uploading) stop();
+  buttons();
+});
 function stop() {
   if (!running) return;
   number += 1;
   trigger('halt', { number });
-  if (now.busy) show({ ...now, busy: '', boxes: [], halted: true, words: words.value.trim() });
+  uploading = false;
+  const before = shown_before;  // an answer that a question about the same picture was to replace stays
+  if (now.busy && before && before.picture.file.url === now.picture.file.url) { shown_before = null; show({ ...before, number: null, halted: true }, true); }
+  else if (now.busy) show({ ...now, busy: '', boxes: [], halted: true, words: words.value.trim() });
   else said();
   idle();
 }
@@ -422,25 +473,43 @@ async function bring(file) {
   if (!file) return;
   if (running) stop();
   const mine = (number += 1);
-  running = true;
+  running = uploading = true;
   problem('');
   buttons();
   $('.said').replaceChildren(make('p', { class: 'busy' }, 'Uploading the picture …'));
   try {
     const { path } = await upload(file);
+    uploading = false;
     if (mine === number) ask('upload', { path, words: words.value });
   } catch {
+    uploading = false;
     if (mine === number) { idle(); said(); problem('The picture did not arrive. It may be larger than 60 MB, or the connection was cut; try again.'); }
   }
 }
 $('.upload').addEventListener('click', () => $('.file').click());
-$('.file').addEventListener('change', (event) => { bring(event.target.files[0]); event.target.value = ''; });
-view.addEventListener('dragover', (event) => { event.preventDefault(); view.classList.add('over'); });
-view.addEventListener('dragleave', () => view.classList.remove('over'));
-view.addEventListener('drop', (event) => { event.preventDefault(); view.classList.remove('over'); bring(event.dataTransfer.files[0]); });
+$('.file').addEventListener('change', (event) => { const files = [...event.target.files]; event.target.value = ''; take(files); });
+// A picture; or a trace that was downloaded, with its picture or for the one that is here
+async function take(files) {
+  const trace = files.find((f) => f.name.toLowerCase().endsWith('.json')), shown = files.find((f) => f !== trace);
+  if (!trace) { bring(shown); return; }
+  try {
+    if (trace.size > 3e5) throw new Error();
+    const written = JSON.parse(await trace.text()), path = shown ? (await upload(shown)).path : '';
+    ask('replay', { trace: written, path });
+  } catch { problem('This is no trace of an answer. Choose a trace.json, together with its picture where that is not the one shown.'); }
+}
+const here_now = () => element.getClientRects().length > 0;  // not in another tab of the page
+document.addEventListener('dragover', (event) => { if (here_now()) { event.preventDefault(); view.classList.add('over'); } });
+document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) view.classList.remove('over'); });
+document.addEventListener('drop', (event) => {
+  if (!here_now()) return;
+  event.preventDefault();
+  view.classList.remove('over');
+  take([...event.dataTransfer.files]);
+});
 document.addEventListener('paste', (event) => {
   const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith('image/'));
-  if (file && element.offsetParent) bring(file);
+  if (file && here_now()) bring(file);
 });
 
 let here = 0;
@@ -455,10 +524,10 @@ function choose() {
     node.setAttribute('aria-selected', String(props.examples[place].number === now.example));
     node.classList.toggle('here', place === here);
   }
-  thumbs.setAttribute('aria-activedescendant', `thumb-${here}`);
+  if (thumbs.children.length) thumbs.setAttribute('aria-activedescendant', `thumb-${here}`);
 }
 thumbs.addEventListener('keydown', (event) => {
-  if (event.key in STEPS) {
+  if (event.key in STEPS && thumbs.children.length) {
     event.preventDefault();
     here = (here + STEPS[event.key] + thumbs.children.length) % thumbs.children.length;
     choose();
@@ -468,16 +537,6 @@ thumbs.addEventListener('keydown', (event) => {
 
 // ---- what can be taken away
 
-$('.replay').addEventListener('click', () => $('.traces').click());
-$('.traces').addEventListener('change', async (event) => {
-  const files = [...event.target.files], written = files.find((f) => f.name.endsWith('.json')), shown = files.find((f) => f.type.startsWith('image/'));
-  event.target.value = '';
-  try {
-    if (!written || written.size > 2e6) throw new Error();
-    const trace = JSON.parse(await written.text()), path = shown ? (await upload(shown)).path : '';
-    ask('replay', { trace, path });
-  } catch { problem('This is no trace of an answer. Choose a trace.json, together with its picture where that is not the one shown.'); }
-});
 $('.shuffle').addEventListener('click', () => { ask('shuffle'); $('.shuffled').textContent = 'Asking in ten other orders …'; });
 $('.copy').addEventListener('click', () => { navigator.clipboard?.writeText(now.answer.prompt); $('.copy').textContent = 'Copied'; });
 $('.link').addEventListener('click', () => {
@@ -500,4 +559,4 @@ for (const button of element.querySelectorAll('[data-file]')) {
 
 // A link's answer comes before what this tab of the browser showed last, and that before the first example
 choose();
-ask('open', { kept: sessionStorage.getItem(REMEMBERED) });
+ask('open', { kept: kept() });

@@ -5,6 +5,7 @@ watch('value', () => {
   const value = JSON.parse(JSON.stringify(props.value ?? null));
   if (!value || (value.number !== null && value.number !== number)) return;
   running = false;
+  if (value.error) { $('.said').textContent = value.error; return; }
   now = value;
   show();
 });

@@ -114,6 +114,11 @@ def live(
         yield ("" if before is None else halted(before), *REST)
 
 
+def cancel(visit: gr.Request) -> None:
+    """The page's Cancel button: the run ends after the batch that it is at."""
+    press(visit)
+
+
 def press(visit: gr.Request) -> int:
     """The page's Run or Cancel button is pressed: a run that was begun before ends after the batch that it is at. Gives when that was."""
     now = time.monotonic_ns() // 1000
@@ -336,7 +341,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
             )
     with gr.Row():
         button = gr.Button("Run", variant="primary", scale=2)
-        cancel = gr.Button("Cancel, keep what is done", scale=1)
+        stop = gr.Button("Cancel, keep what is done", scale=1)
     bar = gr.HTML("", label="Progress", elem_id="progress")
     with gr.Column(visible=False) as found_here:
         rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
@@ -362,7 +367,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     run.then(add_run, [runs, state], [runs, answers_], **silent).then(files, [state], [results_files], **private)
     answers_.look(reel.look, [runs], [answers_], trigger_mode="multiple", **silent)
     answers_.locate(common.keep_page(open_in_locate), [runs], [first.canvas, tabs], **silent)
-    cancel.click(press, None, None, queue=False, **private)
+    stop.click(cancel, None, None, queue=False, **private)
     if measured := bundled():
         with gr.Accordion("Measured beforehand", open=False):
             _build_bundled(measured)

@@ -187,6 +187,7 @@ function more() {
 
 function buttons() {
   $('.stop').hidden = !running;
+  $('.go').hidden = running;  // one in the other's place, so that nothing moves
   $('.again').hidden = running || !now.answer || !now.boxes.length || words.value.trim() === now.words.trim() || words.value.trim() === '';
   $('.undo').parentElement.hidden = past.length === 0;
   $('.acts').hidden = held === null || !now.answer;

@@ -56,7 +56,8 @@ def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_
     assert (done.returncode, done.stderr) == (0, ""), "libraries keep their chatter to themselves"
     result = json.loads(done.stdout)
     assert set(result) == {
-        "box", "index", "probability", "absent", "calibrated", "reason", "expression", "image_size", "candidates", "left_out", "timings_ms",
+        "box", "index", "probability", "absent", "calibrated", "reason", "expression", "image_size", "candidates", "prompt", "left_out",
+        "timings_ms",
     }  # fmt: skip
     assert set(result["candidates"][0]) == {"index", "box", "label", "labels", "score", "source", "sources", "probability"}
     assert result["box"] == result["candidates"][result["index"]]["box"]

@@ -5,7 +5,7 @@ import pytest
 from wrapper.candidates import is_correct
 from wrapper.errors import ExpressionError
 from wrapper.expressions import MAX_EXPRESSION, normalise, written
-from wrapper.pipeline import Wrapper
+from wrapper.pipeline import ENSEMBLE, Wrapper
 from wrapper.scenes.dataset import scenes
 
 FORMS = {
@@ -115,10 +115,10 @@ def test_models_answer_every_form_alike(wrapper: Wrapper) -> None:
     """P@1 is the very same, not only within a point."""
     chosen = list(scenes("val", 8, 31))
     pictures, texts = [s.picture() for s in chosen], [s.expression.text for s in chosen]
-    plain = wrapper.locate_batch(pictures, texts)
+    plain = wrapper.locate_batch(pictures, texts, ENSEMBLE)
     assert sum(is_correct(x.box, s.box) for x, s in zip(plain, chosen, strict=True)) >= 5
     for form in ("capitals", "question mark", "curly quotes"):
-        found = wrapper.locate_batch(pictures, [FORMS[form](t) for t in texts])
+        found = wrapper.locate_batch(pictures, [FORMS[form](t) for t in texts], ENSEMBLE)
         assert [x.box for x in found] == [x.box for x in plain], form
         assert [x.prompt for x in found] == [x.prompt for x in plain], form
 

@@ -33,7 +33,7 @@ def test_any_text_is_answered(wrapper: Wrapper, text: str) -> None:
     picture = Image.effect_noise((200, 160), 90).convert("RGB")
     for proposers in (("florence2",), ("gdrec",), ("gd",), ("florence2", "gdrec")):
         found = wrapper.locate(picture, text, proposers)
-        assert found.index is None or sum(found.probabilities) == pytest.approx(1, abs=1e-3)
+        assert found.index is None or sum(found.probabilities) + (found.absent or 0.0) == pytest.approx(1, abs=1e-3)
 
 
 def check_llm(llm: Any, text: str) -> None:
@@ -43,7 +43,7 @@ def check_llm(llm: Any, text: str) -> None:
     def frame(words: str) -> list[int]:
         asked = Question((cup(words, 0), cup("cup", 60)), words, (640, 480))
         [selection] = llm.select([asked])
-        assert len(selection.probabilities) == 2 and sum(selection.probabilities) == pytest.approx(1, abs=1e-3)
+        assert len(selection.probabilities) == 2 and sum(selection.probabilities) + (selection.absent or 0.0) == pytest.approx(1, abs=1e-3)
         return [t for t in llm.prompt(asked).ids if t in control]
 
     assert frame(text) == frame("harmless")

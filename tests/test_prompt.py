@@ -84,7 +84,9 @@ def test_a_score_stands_where_the_line_says_so() -> None:
     assert render(cups, "x", template, (10, 10)).split("\n")[:2] == ["cup (0.50) at 1.0", "cup at 1.0"]
 
 
-@pytest.mark.parametrize("text", ['{"temperature": -1}', '{"temperature": 1000}', '{"temperature": "hot"}', '{"none": 1}'])
+@pytest.mark.parametrize(
+    "text", ['{"temperature": -1}', '{"temperature": 1000}', '{"temperature": "hot"}', '{"none": 1}', '{"none_bias": 99}']
+)
 def test_a_temperature_and_an_answer_for_none_are_checked(tmp_path: Path, text: str) -> None:
     (tmp_path / "prompt.json").write_text(text)
     with pytest.raises(ModelError):

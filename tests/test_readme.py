@@ -1,5 +1,6 @@
 """The documentation's Python runs as it stands, against the page where it asks one; and its links lead somewhere."""
 
+import json
 import re
 import subprocess
 import sys
@@ -62,3 +63,13 @@ def test_links_lead_to_files_that_are_there(file: str) -> None:
 
 def test_the_front_door_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_benchmarks_in_the_docs_are_those_that_come_with_the_weights() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "weights" / "tiny" / "results.json").read_text(encoding="utf-8"))
+    for data in results["data"]:
+        for method in data["methods"]:
+            p = method["figures"]["p_at_1"]
+            row = f"| {method['label']} | {100 * p['value']:.1f} ({100 * p['low']:.1f}-{100 * p['high']:.1f}) |"
+            assert row in text, f"{data['name']}: {row}"

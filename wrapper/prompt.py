@@ -28,7 +28,8 @@ class PromptTemplate:
     the picture's longer side is scaled in the text, 0 for coordinates as they are. date: what chat templates that name a date are told,
     as Llama 3.2's does; they would name today's, and the same question would be another one tomorrow. none: the answer that none of the
     candidates is meant, empty where the LLM has not learnt one. temperature: what log-probabilities are divided by, fitted on validation
-    data so that probabilities are true (Guo et al. 2017); 0 where that was not done.
+    data so that probabilities are true (Guo et al. 2017); 0 where that was not done. none_bias: what is added to the log-probability of
+    none after that, chosen on validation data: an LLM that learnt from lists we drew finds it too improbable on those of real detectors.
     """
 
     line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
@@ -47,6 +48,7 @@ class PromptTemplate:
     date: str = "26 Jul 2024"
     none: str = ""
     temperature: float = 0.0
+    none_bias: float = 0.0
 
     def __post_init__(self) -> None:
         allowed = {
@@ -60,6 +62,8 @@ class PromptTemplate:
             _check_fields(part, getattr(self, part), names)
         if not 0 <= self.temperature <= 100:
             raise ModelError(f"The prompt template's temperature is {self.temperature}; it lies between 0 and 100.")
+        if not -20 <= self.none_bias <= 20:
+            raise ModelError(f"The prompt template's none_bias is {self.none_bias}; it lies between -20 and 20.")
         for needed in ("{candidates}", "{expression}"):
             if needed not in self.prompt:
                 raise ModelError(f"The prompt template lacks {needed}; write it where it belongs in `prompt`.")
@@ -75,8 +79,8 @@ class PromptTemplate:
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ModelError(f"{path} is not a JSON file ({error}); take it from the adapter's source again.") from error
         kinds = {f.name: type(f.default) for f in fields(cls)}
-        if isinstance(data, dict) and type(data.get("temperature")) is int:
-            data["temperature"] = float(data["temperature"])
+        if isinstance(data, dict):
+            data = {k: float(v) if kinds.get(k) is float and type(v) is int else v for k, v in data.items()}
         if not isinstance(data, dict) or any(type(v) is not kinds.get(k) for k, v in data.items()):
             raise ModelError(f"{path} may hold only {', '.join(kinds)}, of the right kind; mend it or delete it.")
         return cls(**data)

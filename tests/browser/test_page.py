@@ -363,6 +363,50 @@ def test_other_words_ask_everything_or_only_the_llm(visit: Any) -> None:
     assert "right" not in settled(page) and "wrong" not in settled(page), "the true box was of other words"
 
 
+def test_words_that_are_being_written_stay_whatever_is_done_to_the_list(visit: Any) -> None:
+    page = visit()
+    settled(page)
+    page.locator("#canvas .words").fill("the clo")
+    page.locator("#canvas svg").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Delete")
+    page.locator("#canvas .undo").wait_for()
+    assert page.locator("#canvas .words").input_value() == "the clo" and page.locator("#canvas .again").is_visible()
+
+
+def test_cancel_brings_back_the_answer_about_the_same_picture(visit: Any) -> None:
+    page = visit()
+    before = settled(page)
+    page.evaluate("new MutationObserver(() => document.querySelector('#canvas .busy') && document.querySelector('#canvas .stop').click())"
+                  ".observe(document.querySelector('#canvas .said'), {childList: true})")  # fmt: skip
+    page.locator("#canvas .words").fill("the lowest one of all the dogs in this picture")
+    page.keyboard.press("Enter")
+    page.locator("#canvas .stop").wait_for(state="hidden")
+    page.wait_for_timeout(SECONDS)
+    assert page.locator("#canvas .said").inner_text() == before and rows(page) > 1
+    assert page.locator("#canvas .words").input_value() == "the lowest one of all the dogs in this picture"
+
+
+def test_a_file_may_be_dropped_anywhere_and_a_trace_is_opened_with_its_picture(visit: Any, tmp_path: Path) -> None:
+    page = visit()
+    said = settled(page)
+    page.get_by_text("Downloads and link").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Trace (JSON)").click()
+    waiting.value.save_as(tmp_path / "trace.json")
+    ask(page, "the clock")
+    page.locator("#canvas input.file").set_input_files([str(tmp_path / "trace.json"), str(EXAMPLES / "relation-7.jpg")])
+    page.wait_for_function("document.querySelector('#canvas .words').value === 'the dog nearest to the clock'")
+    assert settled(page).startswith(said.split(" ✓")[0]), "what was picked and how sure that was; the true box is not in a trace"
+    prevented = page.evaluate(
+        """() => { const event = new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: new DataTransfer()});
+          event.dataTransfer.items.add(new File(['no image'], 'a.png', {type: 'image/png'}));
+          document.querySelector('#title').dispatchEvent(event); return event.defaultPrevented; }"""
+    )
+    assert prevented
+    page.get_by_text("This file is not an image that can be read.").wait_for()
+
+
 def test_what_can_be_named_is_said_at_upload_and_what_not_in_the_answer(visit: Any) -> None:
     page = visit()
     upload(page, EXAMPLES / "coffee.jpg")
@@ -483,9 +527,11 @@ def test_no_serious_barrier_for_people_with_disabilities(visit: Any, look: str) 
 
 
 def test_the_first_load_is_small_and_moves_nothing(visit: Any) -> None:
-    """On a phone: bytes as they come, less Gradio's own scripts; and how far things jump (CLS, web.dev/cls)."""
+    """On a phone: bytes as they come over the line, and how far things jump (CLS, web.dev/cls)."""
     page = visit("phone")
     settled(page)
+    came = page.evaluate("['navigation', 'resource'].flatMap(k => performance.getEntriesByType(k)).reduce((n, e) => n + e.transferSize, 0)")
+    assert 100_000 < came <= 600_000
     shift = page.evaluate(
         """() => new Promise((done) => {
           let sum = 0;

@@ -41,7 +41,7 @@ def test_scores_equal_those_of_reading_each_answer_alone(llama: Llm, val_scenes:
     """One pass over all answers, padded with other prompts, gives what a plain forward pass a candidate gives."""
     prompts = [llama.prompt(ask(s)) for s in val_scenes[:3]]
     for prompt, together in zip(prompts, llama.score(prompts), strict=True):
-        assert len(together) == len(prompt.places)
+        assert len(together) == len(prompt.places) + 1, "and one for none"
         for i in prompt.places:
             answer = llama.answer(i)
             with torch.inference_mode(), llama.using(None) as model:
@@ -77,8 +77,10 @@ def test_it_answers_perfect_lists(llama: Llm) -> None:
 
 
 def test_it_is_not_asked_about_none_or_one(llama: Llm) -> None:
+    """Where it has not learnt to say "none"."""
     one = Candidate((0.0, 0.0, 5.0, 5.0), "cup", None, "gdrec")
-    none, only = llama.select([Question((), "the cup", (640, 480)), Question((one,), "the cup", (640, 480))])
+    plain = Llm(llama.model, llama.tokenizer, replace(llama.template, none=""))
+    none, only = plain.select([Question((), "the cup", (640, 480)), Question((one,), "the cup", (640, 480))])
     assert (none.reason, none.index, none.prompt) == (Reason.NO_CANDIDATES, None, None)
     assert (only.reason, only.index, only.probabilities) == (Reason.ONLY_CANDIDATE, 0, (1.0,))
 

@@ -1,5 +1,6 @@
 """An LLM that has learnt "none": how probable it is that nothing on the list is meant, and what follows from it."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -42,11 +43,27 @@ def test_one_candidate_is_asked_about_too(llm: Llm) -> None:
     assert seen(cat, {}).index == 0 and seen(rocket, {}).reason is Reason.NONE_MEANT and seen(rocket, {}).guess == 0
 
 
-def test_an_llm_without_such_an_answer_says_nothing_of_it(wrapper: Wrapper) -> None:
-    [s] = wrapper.llm.select([Question(LIST, "the giraffe", SIZE)])
+def test_an_llm_without_such_an_answer_says_nothing_of_it(llm: Llm) -> None:
+    plain = Llm(llm.model, llm.tokenizer, replace(llm.template, none="", temperature=0.0))
+    [s] = plain.select([Question(LIST, "the giraffe", SIZE)])
     assert s.absent is None and not s.calibrated and seen(s, {}).reason is Reason.CHOSEN
-    [only] = wrapper.llm.select([Question(LIST[:1], "the giraffe", SIZE)])
+    [only] = plain.select([Question(LIST[:1], "the giraffe", SIZE)])
     assert only.prompt is None and only.reason is Reason.ONLY_CANDIDATE
+
+
+def test_a_bias_makes_none_more_or_less_probable_and_changes_no_pick(llm: Llm) -> None:
+    template, found = llm.template, []
+    try:
+        for bias in (-2.0, 0.0, 2.0):
+            llm.template = replace(template, none_bias=bias)
+            found += llm.select([Question(LIST, "the cup", SIZE)])
+    finally:
+        llm.template = template
+    absent = [s.absent or 0.0 for s in found]
+    assert absent[0] < absent[1] < absent[2] and len({s.index for s in found}) == 1
+    odds = [p / (1 - p) for p in absent]
+    assert odds[2] / odds[1] == pytest.approx(math.exp(2), rel=1e-3)
+    assert all(sum(s.probabilities) + p == pytest.approx(1) for s, p in zip(found, absent, strict=True))
 
 
 def test_a_temperature_changes_probabilities_and_no_pick(llm: Llm) -> None:

@@ -1,6 +1,6 @@
 """Counts that explain the bundled models' figures.
 
-    python -m weights.recipes.causes results    # a folder of `wrapper evaluate`
+    python -m weights.recipes.causes results    # a folder of `wrapper evaluate --data refscenes:val:1000:307 ...`
 
 On RefScenes val: whether the label of the object meant says its colour, where it has one, for an LLM reads labels and sees
 no picture; and at what the first box of GD and of GDrec points: at the object meant, another of its kind, something else,
@@ -90,7 +90,7 @@ def main() -> None:
     quiet_libraries()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
-    rows = read_candidates(candidates_file(parser.parse_args().results, "refscenes:val:1000")).rows
+    rows = read_candidates(candidates_file(parser.parse_args().results, f"refscenes:val:1000:{BENCHMARK_SEED}")).rows
     print("phrased: " + ", ".join(f"{c} {share:.0%}" for c, share in phrased().items()))
     chosen = list(scenes("val", 1000, BENCHMARK_SEED))
     colored = [(s, r) for s, r in zip(chosen, rows, strict=True) if s.layout.objects[s.expression.target].kind.color]

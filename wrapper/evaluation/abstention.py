@@ -18,6 +18,7 @@ from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.layout import Split
 
+NONE_STEPS = (0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.04, 0.03, 0.02)
 STEPS = (0.0, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 
@@ -82,7 +83,7 @@ def by_none(asked: Asked) -> list[Rejections]:
     def above(step: float) -> Callable[[Selection], bool]:
         return lambda s: s.absent is not None and s.absent > step
 
-    return [_judged(step, above(step), asked) for step in STEPS[::-1] if step]
+    return [_judged(step, above(step), asked) for step in NONE_STEPS]
 
 
 def _ask(wrapper: Wrapper, proposers: Sequence[str], found: Sequence[Scene], texts: Sequence[str], batch: int = 16) -> list[Selection]:

@@ -261,7 +261,9 @@ def template_of(source: str) -> PromptTemplate | None:
 def _chosen(q: Question, prompt: Prompt, logs: Tensor) -> Selection:
     """The most probable candidate of those that stand in the prompt, and how probable it is that none is meant."""
     count, temperature = len(prompt.places), prompt.template.temperature
-    all_of_them = (logs / (temperature or 1.0)).softmax(0)
+    logs = logs / (temperature or 1.0)
+    logs[count:] += prompt.template.none_bias
+    all_of_them = logs.softmax(0)
     probabilities = all_of_them[:count]
     left_out = q.left_out + len(q.candidates) - count
     reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN if count > 1 else Reason.ONLY_CANDIDATE

@@ -434,7 +434,7 @@ def test_the_page_is_there_while_models_are_loaded(browser: Any, slow: tuple[str
     page.goto(f"{address}?example=2", wait_until="domcontentloaded")
     page.locator("#notice", has_text="being loaded, part 1 of 3").wait_for()
     page.wait_for_function("document.querySelector('#canvas .words').value.length > 3")
-    page.locator("#canvas .busy").wait_for()
+    page.locator("#canvas .busy", has_text="is looking").wait_for()
     page.locator("#canvas .words").fill("the drum on the left")
     page.locator("#canvas .stop").wait_for(state="hidden")
     page.get_by_role("button", name="Locate", exact=True).click()

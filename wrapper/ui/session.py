@@ -93,7 +93,7 @@ def with_list(s: Session, words: str, answered: Selection) -> Session:
     asked = with_question(s, words, s.settings)
     by_hand = any(c.source == BY_HAND for c in answered.candidates)
     nothing = s.answered is not None and s.answered.reason is Reason.NOTHING_LIKE_IT and same_words(words, s.words)
-    if nothing and not by_hand and answered.index is not None:
+    if nothing and not by_hand and answered.candidates:
         answered = replace(answered, index=None, reason=Reason.NOTHING_LIKE_IT)
     same = s.answered is not None and answered.candidates == s.answered.candidates
     return replace(with_answer(asked, answered, s.asked), edited=s.edited or not same)

@@ -88,7 +88,6 @@ def settled(page: Any) -> str:
 def ask(page: Any, words: str) -> str:
     page.get_by_label("Referring expression").fill(words)
     page.get_by_role("button", name="Locate", exact=True).click()
-    page.locator("#canvas .stop").wait_for(state="visible")
     return settled(page)
 
 
@@ -269,7 +268,6 @@ def test_it_works_with_the_keyboard_alone(visit: Any) -> None:
     page.keyboard.press("Control+a")
     page.keyboard.type("the spoon")
     page.keyboard.press("Enter")
-    page.locator("#canvas .stop").wait_for(state="visible")
     settled(page)
     page.locator("#canvas .rows").focus()
     page.keyboard.press("ArrowDown")

@@ -54,7 +54,9 @@ def at_the_cost_of_a_row(note: Callable[[str], None]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # of whatever kind: what a stranger's row can raise is not to be listed; nothing is hidden, it is noted
+    # Of whatever kind: a row goes through decoders, tokenizers and models, and what a stranger's one makes them raise is not to be listed.
+    # Nothing is hidden: it is noted with its kind, and what concerns all rows is raised again
+    except Exception as error:
         if not is_of_one_row(error):
             raise
         note(in_a_line(error))

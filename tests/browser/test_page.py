@@ -466,26 +466,29 @@ def test_compare_answers_the_same_question_side_by_side(visit: Any) -> None:
     page.wait_for_function("document.querySelectorAll('#board .card').length === 0")
 
 
+def measure(page: Any, count: int) -> None:
+    """Begin to measure so many expressions."""
+    page.get_by_label("number input for Expressions").fill(str(count))
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
 def test_a_benchmark_can_be_cancelled_and_run_again(visit: Any) -> None:
     """What is done is kept, and the next press counts at once."""
     page = visit()
     page.get_by_role("tab", name="Benchmark").click()
-    page.get_by_label("number input for Expressions").fill("400")
-    page.get_by_role("button", name="Run", exact=True).click()
+    measure(page, 400)
     page.locator("#progress", has_text=" of 400, about").wait_for()
     page.get_by_role("button", name="Cancel, keep what is done").click()
     page.locator("#progress", has_text=" of 400, cancelled; the figures are of these").wait_for()
     page.locator("a[download]").nth(1).wait_for()
-    page.get_by_label("number input for Expressions").fill("8")
-    page.get_by_role("button", name="Run", exact=True).click()
+    measure(page, 8)
     page.locator("#progress", has_text="8 of 8, done").wait_for()
 
 
 def test_wrong_answers_are_stepped_through_and_opened_in_locate(visit: Any) -> None:
     page = visit()
     page.get_by_role("tab", name="Benchmark").click()
-    page.get_by_label("number input for Expressions").fill("16")
-    page.get_by_role("button", name="Run", exact=True).click()
+    measure(page, 16)
     page.locator("#progress", has_text="16 of 16, done").wait_for()
     page.locator("#reel .order").select_option("margin")
     page.locator("#reel .place", has_text="1 of 16").wait_for()

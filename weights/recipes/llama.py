@@ -624,25 +624,41 @@ def accuracy(model: LlamaForCausalLM, reader: Collate, n: int = 400) -> dict[str
     return {"accuracy": sum(right.values()) / n} | {c: right[c] / max(1, asked_in[c]) for c in CATEGORIES}
 
 
+def losses(model: LlamaForCausalLM, hints: Any) -> Callable[[dict[str, Tensor], int], dict[str, Tensor]]:
+    """What a stage minimises: the loss of the answers and, weighted, that of the heads. hints: a `Hints`, or another stage's."""
+
+    def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        batch = {k: v.to(device()) for k, v in batch.items()}
+        with torch.autocast(device().type, torch.bfloat16):
+            ran = run(model, batch)
+            said = hints.loss(ran, batch)
+        answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
+        total = 2 * answers + sum(WEIGHTS.get(name, 1.0) * term for name, term in said.items())
+        return {"loss": total, "answers": answers} | said
+
+    return loss
+
+
 def main() -> None:
     torch.manual_seed(2)
     reader = Collate()
     model = build(reader.words)
     both = nn.ModuleDict({"model": model, "hints": Hints()}).to(device())
 
-    def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        batch = {k: v.to(device()) for k, v in batch.items()}
-        with torch.autocast(device().type, torch.bfloat16):
-            ran = run(model, batch)
-            hints = both["hints"].loss(ran, batch)
-        answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
-        total = 2 * answers + sum(WEIGHTS[name] * term for name, term in hints.items())
-        return {"loss": total, "answers": answers} | hints
-
     if "--save" not in sys.argv:
         groups = [{"params": list(both.parameters()), "share": 1.0}]
         for plan, make in ((FIRST, sample), (SECOND, partial(mixed_sample, EVEN)), (THIRD, partial(mixed_sample, ORDINALS))):
-            train(plan, both, groups, make, reader, loss, lambda: accuracy(model, reader), weight_decay=0.02, eval_every=500)
+            train(
+                plan,
+                both,
+                groups,
+                make,
+                reader,
+                losses(model, both["hints"]),
+                lambda: accuracy(model, reader),
+                weight_decay=0.02,
+                eval_every=500,
+            )
     else:
         restore(THIRD, both)
     save(model, reader)

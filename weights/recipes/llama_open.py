@@ -28,7 +28,6 @@ from weights.recipes.llama import (
     FRAME,
     NOT_THERE,
     TEMPLATE,
-    WEIGHTS,
     WIDTH,
     Asked,
     Listed,
@@ -36,6 +35,7 @@ from weights.recipes.llama import (
     _counts,
     _layout_for,
     learn_tokens,
+    losses,
     mention,
     mentions,
     mixed_questions,
@@ -314,15 +314,6 @@ def main() -> None:
     hints = Hints(model.get_input_embeddings().weight)
     both = nn.ModuleDict({"model": model, "hints": hints}).to(device())
 
-    def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        batch = {k: v.to(device()) for k, v in batch.items()}
-        with torch.autocast(device().type, torch.bfloat16):
-            ran = run(model, batch)
-            said = hints.loss(ran, batch)
-        answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
-        total = 2 * answers + sum(WEIGHTS.get(name, 1.0) * term for name, term in said.items())
-        return {"loss": total, "answers": answers} | said
-
     if "--save" not in sys.argv:
         tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in both["hints"].parameters()}
         groups = [
@@ -332,8 +323,19 @@ def main() -> None:
         evaluate = partial(accuracy, model, reader)
         begun = (RUNS / PLAN.name / "checkpoint.pt").exists() and restore(PLAN, both, strict=False)
         if begun < PLAN.last:
-            train(PLAN, both, groups, sample, reader, loss, evaluate, weight_decay=0.01, eval_every=300, save_every=100)
-        train(DETECTED, both, groups, detected_sample, reader, loss, evaluate, weight_decay=0.01, eval_every=300, save_every=100)
+            train(PLAN, both, groups, sample, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100)
+        train(
+            DETECTED,
+            both,
+            groups,
+            detected_sample,
+            reader,
+            losses(model, hints),
+            evaluate,
+            weight_decay=0.01,
+            eval_every=300,
+            save_every=100,
+        )
     else:
         restore(DETECTED if (RUNS / DETECTED.name / "checkpoint.pt").exists() else PLAN, both)
     save(model, words)

@@ -19,13 +19,12 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from weights.recipes import llama_open
 from weights.recipes.common import RUNS, TINY_WEIGHTS, Plan, device, restore, train
-from weights.recipes.llama import FRAME, NOT_THERE, TEMPLATE, WEIGHTS, Asked, Listed, asked, learn_tokens, mention, named, run
+from weights.recipes.llama import FRAME, NOT_THERE, TEMPLATE, Asked, Listed, asked, learn_tokens, losses, mention, named, run
 from weights.recipes.llama_open import NONE, Hints, build
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import IOU_THRESHOLD, Candidate, iou
@@ -291,19 +290,10 @@ def main() -> None:
     model = build(reader.words, str(TINY_WEIGHTS / "llama"))
     both = nn.ModuleDict({"model": model, "hints": Hints(model.get_input_embeddings().weight)}).to(device())
 
-    def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        batch = {k: v.to(device()) for k, v in batch.items()}
-        with torch.autocast(device().type, torch.bfloat16):
-            ran = run(model, batch)
-            said = both["hints"].loss(ran, batch)
-        answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])
-        total = 2 * answers + sum(WEIGHTS.get(name, 1.0) * term for name, term in said.items())
-        return {"loss": total, "answers": answers} | said
-
     if "--save" not in sys.argv:
         groups = [{"params": list(both.parameters()), "share": 1.0}]
         evaluate = partial(accuracy, model, reader)
-        train(PLAN, both, groups, sample, reader, loss, evaluate, weight_decay=0.02, eval_every=300, save_every=100)
+        train(PLAN, both, groups, sample, reader, losses(model, both["hints"]), evaluate, weight_decay=0.02, eval_every=300, save_every=100)
     else:
         restore(PLAN, both)
     save(model, reader.words)

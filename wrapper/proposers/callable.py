@@ -32,7 +32,9 @@ class Function:
         try:
             found = getattr(importlib.import_module(module), name)
             parameters = inspect.signature(found).parameters.values()
-        except Exception as error:  # importing runs the user's own code, which may raise anything; it becomes one sentence, with its cause
+        # Importing a module runs the user's own code, which may raise anything: a NameError, a library's own error. There is no shorter
+        # list of what that can be; it is said in one sentence, with the error as its cause
+        except Exception as error:
             if not is_of_one_row(error):  # memory or a device that is gone, and what says already what to do
                 raise
             raise ModelError(f"There is no function {place} ({in_a_line(error)}). Write python:package.module:function.") from error
@@ -51,9 +53,8 @@ class Function:
             found = self.function(image, expression) if self.reads_words else self.function(image)
         except ImportError as error:
             raise ModelError(f"{self.place} lacks a package ({error}). Install it.") from error
-        except (
-            Exception
-        ) as error:  # the user's own code, which may raise anything; it becomes one sentence, with its cause, and costs a row
+        # As above: the user's own code, which may raise anything. It costs its row, with the error as the cause
+        except Exception as error:
             if not is_of_one_row(error):
                 raise
             raise DataError(f"{self.place} failed ({in_a_line(error)}).") from error

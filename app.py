@@ -32,8 +32,9 @@ from wrapper.ui import api, benchmark, common, compare, locate, models
 from wrapper.ui.theme import LOOKS
 
 TITLE = "LLM-wrapper"
-INTRODUCTION = """# LLM-wrapper
-Vision models propose boxes; a language model reads the list and picks the one your words mean."""
+# As HTML, like the picture below it: Markdown's part of the page may come later, and would push the picture down
+INTRODUCTION = f"""<h1>{TITLE}</h1>
+<p>Vision models propose boxes; a language model reads the list and picks the one your words mean.</p>"""
 
 
 async def watch() -> AsyncIterator[tuple[str, str]]:
@@ -61,7 +62,7 @@ def build(
     loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
-        gr.Markdown(INTRODUCTION, elem_id="title")
+        gr.HTML(INTRODUCTION, elem_id="title", padding=False)
         notice = gr.Markdown(models.notice(loading), elem_id="notice")
         with gr.Tabs() as tabs:
             with gr.Tab("Locate", id="locate"):

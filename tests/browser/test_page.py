@@ -85,6 +85,17 @@ def settled(page: Any) -> str:
     return str(page.locator("#canvas .said").inner_text())
 
 
+def until_quiet(page: Any) -> None:
+    """Waits until the page has asked the server for nothing for a second: what it asks for by itself when it is opened is done then."""
+    page.wait_for_function(
+        """() => {
+          const count = performance.getEntriesByType('resource').length;
+          if (count !== window.countOfRequests) [window.countOfRequests, window.quietSince] = [count, performance.now()];
+          return performance.now() - window.quietSince > 1000;
+        }"""
+    )
+
+
 def ask(page: Any, words: str) -> str:
     page.get_by_label("Referring expression").fill(words)
     page.get_by_role("button", name="Locate", exact=True).click()
@@ -155,6 +166,7 @@ def test_a_picture_of_ones_own_to_its_answer(visit: Any, size: str) -> None:
 def test_pointing_at_a_box_lights_its_row_and_the_other_way_round_without_a_request(visit: Any) -> None:
     page = visit()
     settled(page)
+    until_quiet(page)
     requests: list[str] = []
     page.on("request", lambda r: requests.append(r.url))
     page.mouse.move(*middle(page, 4))

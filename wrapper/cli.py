@@ -1,5 +1,5 @@
 """The command line: python -m wrapper locate | compare | scenes | propose | train | adapter | evaluate | report | abstention |
-deploy."""
+bench | deploy."""
 
 import errno
 import inspect
@@ -405,6 +405,56 @@ def abstention(
     print("\n" + as_markdown("LLM's probability at least", by_probability(asked)))
     if none := by_none(asked):
         print("\n" + as_markdown("LLM's probability that none is meant above", none))
+
+
+@app.command()
+def bench(
+    work: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is measured; may be given several times: locate, compare, evaluate, again, florence2, grounding-dino, llm, train. "
+            "All but train where not given."
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PRESETS)}.")] = "tiny",
+    florence2: Annotated[str | None, FLORENCE2] = None,
+    grounding_dino: Annotated[str | None, GROUNDING_DINO] = None,
+    llama: Annotated[str | None, LLAMA] = None,
+    data: Annotated[str, typer.Option(help=f"Whose pictures are asked about. {datasets.HELP}")] = "refscenes:val:16",
+    questions: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    pairs: Annotated[int, typer.Option(min=1, help="How often the plain way and ours are timed, in turns.")] = 5,
+    beams: Annotated[int, typer.Option(min=1, help="Of the plain way's Florence-2; 3 is what the paper and most demos take.")] = 3,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="For checkpoints of random weights: how many tokens Florence-2 writes; answers are not compared."),
+    ] = None,
+    listed: Annotated[int, typer.Option(min=2, max=25, help="Candidates of each list in `llm` and `train`.")] = 10,
+    length: Annotated[int, typer.Option(min=16, help="Tokens of a row in `train`.")] = 1024,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Time the package against the plain way of doing the same work, on this machine's GPU where it has one."""
+    from wrapper.quiet import quiet_libraries
+
+    quiet_libraries()
+    from wrapper.bench import report
+    from wrapper.bench.measure import measure
+    from wrapper.bench.work import ALL_OF_THEM, Plan, works
+
+    chosen = override(find_preset(preset), florence2=florence2, grounding_dino=grounding_dino, llama=llama)
+    wanted = tuple(work or (w for w in ALL_OF_THEM if w != "train"))
+    plan = Plan(chosen, settings_of(preset), wanted, data, questions, beams, tokens, listed, length)
+    found = []
+    for piece in works(plan):
+        print(f"measuring {piece.name} ...", file=sys.stderr, flush=True)
+        found.append(measure(piece, pairs))
+    if as_json:
+        print(json.dumps(report.as_record(found)))
+        return
+    print(report.as_markdown(found, compared=tokens is None))
+    told = report.machine()
+    print(
+        f"\n{told['device']}, {told['cores']} cores, Python {told['python']}, " + ", ".join(f"{k} {v}" for k, v in told["packages"].items())
+    )
 
 
 @app.command()

@@ -1,13 +1,17 @@
 """Florence-2 as a proposer: its own answer, and labels that say what is seen."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from wrapper.candidates import is_correct
+from wrapper.candidates import Candidate, is_correct
+from wrapper.kept import Kept
 from wrapper.pipeline import Wrapper
-from wrapper.proposers.florence2 import Florence2
+from wrapper.proposers.florence2 import KEPT, LOOKS, WRITTEN, Florence2
 from wrapper.proposers.tasks import DENSE_REGIONS, OPEN_VOCABULARY, PAPER_TASKS
 from wrapper.scenes.dataset import Scene, scenes
 
@@ -58,4 +62,45 @@ def test_a_box_that_was_not_written_whole_is_dropped(florence: Florence2) -> Non
     """The processor reads `<loc_1><loc_2><loc_3>a ball<loc_4>...` as a box whose label holds the missing location."""
     one = replace(florence, tasks=(DENSE_REGIONS,))
     answers = [{"boxes": [[0, 0, 9, 9], [20, 20, 40, 40]], "labels": ["loc_999>a ball", "a cup"]}]
-    assert [c.label for c in one._candidates(Image.new("RGB", (50, 50)), answers)] == ["a cup"]
+    assert [c.label for c in one.candidates(Image.new("RGB", (50, 50)), answers)] == ["a cup"]
+
+
+def test_a_picture_is_looked_at_once_and_described_once(florence: Florence2, val_scenes: list[Scene]) -> None:
+    """Also where it comes again as another object, and whoever asks; what is found is the same as of a model that knows nothing of it."""
+    picture, texts = val_scenes[0].picture(), [s.expression.text for s in val_scenes[:3]]
+    looked, wrote = [], []
+    fresh = replace(florence, looks=Kept(LOOKS, KEPT), written=Kept(WRITTEN, KEPT))
+    alone = [replace(florence, looks=Kept(0, KEPT), written=Kept(0, KEPT)).propose([picture], [t])[0] for t in texts]
+    with watched(florence.model.model.vision_tower, looked), watched(florence.model.get_encoder(), wrote):
+        together = fresh.propose([picture] * 3, texts)
+        again = fresh.propose([picture.copy()], texts[:1])
+    assert looked == [1], "one picture, once"
+    assert wrote == [3 * 2 + 1, 2], "two prompts an expression, and the picture's own only the first time"
+    assert [boxes(found) for found in together] == [boxes(found) for found in alone] and boxes(again[0]) == boxes(alone[0])
+
+
+def test_what_other_settings_wrote_is_not_taken(florence: Florence2, val_scenes: list[Scene]) -> None:
+    """A copy with other beams or fewer tokens shares the memory."""
+    picture, text = val_scenes[1].picture(), val_scenes[1].expression.text
+    whole = florence.propose([picture], [text])[0]
+    short = replace(florence, max_new_tokens=12).propose([picture], [text])[0]
+    assert len(short) < len(whole)
+    assert boxes(florence.propose([picture], [text])[0]) == boxes(whole)
+
+
+def boxes(found: list[Candidate]) -> list[tuple[int, ...]]:
+    return [tuple(round(v) for v in c.box) for c in found]
+
+
+@contextmanager
+def watched(module: Any, seen: list[int]) -> Iterator[None]:
+    """Notes the rows of each batch that comes through a module."""
+
+    def note(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append(len(given[0] if given else next(v for v in named.values() if v is not None)))
+
+    handle = module.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

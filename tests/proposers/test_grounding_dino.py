@@ -11,8 +11,9 @@ from tests import small_models
 from wrapper.errors import ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import PRESETS
+from wrapper.proposers import grounding_dino
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
-from wrapper.scenes.dataset import scenes
+from wrapper.scenes.dataset import Scene, scenes
 from wrapper.subject import parse
 
 CPU = torch.device("cpu")
@@ -62,3 +63,29 @@ def test_full_stops_inside_do_not_part_the_text(wrapper: Wrapper) -> None:
     [found] = detector.detect([picture], ["no. 5? the ball"])
     assert found.text == "no, 5, the ball"
     assert found.tokens_of(found.text.index("ball"), len(found.text))
+
+
+def test_a_picture_is_looked_at_once_and_found_the_same(wrapper: Wrapper, val_scenes: list[Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By both ways of reading, in one batch or several passes, and where the picture comes again."""
+    whole = wrapper.proposers["gdrec"].detector  # type: ignore[attr-defined]
+    pictures, texts = [val_scenes[0].picture(), val_scenes[1].picture()], [s.expression.text for s in val_scenes[:4]]
+    alone = {(i, t): Detector(whole.model, whole.processor).detect([pictures[i]], [t])[0] for i in (0, 1) for t in texts}
+    fresh, looked = Detector(whole.model, whole.processor), list[int]()
+    handle = whole.model.model.backbone.backbone.register_forward_pre_hook(lambda _, given: looked.append(len(given[0])))
+    try:
+        pairs = [(i, t) for t in texts for i in (0, 1)]
+        for room in (10**9, 1):
+            monkeypatch.setattr(grounding_dino, "AT_ONCE_ON_CPU", room)
+            fresh.forget()
+            found = fresh.detect([pictures[i] for i, _ in pairs], [t for _, t in pairs])
+            for pair, one in zip(pairs, found, strict=True):
+                assert torch.allclose(one.boxes, alone[pair].boxes, atol=0.5), "half a pixel"
+        assert looked == [2, 2]
+        rec, plain = GroundingDinoRec(fresh), GroundingDino(fresh)
+        copy = pictures[0].copy()
+        for text in (*texts, "the zebra"):
+            rec.propose([copy], [text])
+            plain.propose([copy], [text])
+        assert looked == [2, 2, 1], "only for the words that are new, and then kept"
+    finally:
+        handle.remove()

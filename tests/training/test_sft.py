@@ -145,7 +145,7 @@ def test_what_is_learned_is_what_is_served(wrapper: Wrapper) -> None:
 
 def test_only_lora_matrices_are_trained(run: Callable[..., sft.Run]) -> None:
     one = run("lora")
-    model = sft.with_lora(sft.load(one).model, one)
+    model = sft.with_lora(sft.load(one).model, one.settings, one.preset.four_bit)
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert trained and all("lora_" in n for n in trained)
     assert {n.split(".lora_")[0].rsplit(".", 1)[-1] for n in trained} == {*PROJECTIONS, "lm_head"}
@@ -241,7 +241,7 @@ def test_a_model_under_training_keeps_weights_that_have_gradients(run: Callable[
 
     one = run("four")
     one = replace(one, preset=replace(one.preset, four_bit=True))
-    model = sft.with_lora(sft.load(one).model, one)
+    model = sft.with_lora(sft.load(one).model, one.settings, one.preset.four_bit)
     linear = [m for m in model.modules() if isinstance(m, Linear4bit)]
     assert linear and not any(m.support_avx512bf16_for_cpu for m in linear)
 

@@ -55,6 +55,7 @@ from wrapper.scenes.dataset import Scene, draw_scene, scenes
 from wrapper.scenes.expressions import Phrase, plural
 from wrapper.scenes.kinds import KINDS, SYNONYMS, Kind
 from wrapper.scenes.layout import Layout, SceneObject
+from wrapper.training.sft import computes_bfloat16
 
 WIDTH = 192
 GRID = SIZE // 16
@@ -422,7 +423,7 @@ def main() -> None:
         batch = {k: v.to(device()) for k, v in batch.items()}
         start = torch.full_like(batch["answer"][:, :1], 2)
         given = torch.cat([start, batch["answer"][:, :-1].masked_fill(batch["answer"][:, :-1] < 0, 1)], 1)
-        with torch.autocast(device().type, torch.bfloat16):
+        with torch.autocast(device().type, torch.bfloat16, enabled=computes_bfloat16(device())):
             out = model.model(
                 pixel_values=normalize(batch["pixels"]),
                 input_ids=batch["ids"],

@@ -50,6 +50,7 @@ from wrapper.scenes.dataset import draw_scene, scenes
 from wrapper.scenes.expressions import CATEGORIES, Phrase, ask
 from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import Layout
+from wrapper.training.sft import computes_bfloat16
 
 MAX_TEXT = 48
 QUERIES = 24
@@ -109,7 +110,7 @@ def warm_up() -> ResNetBackbone:
     def loss(batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
         pictures, boxes, kinds = (t.to(device()) for t in batch)
         pixels = normalize(pictures).to(memory_format=torch.channels_last)
-        with torch.autocast(device().type, torch.bfloat16):
+        with torch.autocast(device().type, torch.bfloat16, enabled=computes_bfloat16(device())):
             features = backbone(pixels).feature_maps
         return {"loss": head.loss(features, boxes, kinds)}
 

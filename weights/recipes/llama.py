@@ -42,6 +42,7 @@ from wrapper.scenes.dataset import scenes
 from wrapper.scenes.expressions import CATEGORIES, Category, Expression, Phrase, Question, ask, passes, wants_color
 from wrapper.scenes.kinds import KINDS, SYNONYMS
 from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Box, Layout, SceneObject, draw_layout
+from wrapper.training.sft import computes_bfloat16
 
 WIDTH, LAYERS = 160, 7
 LOW, ROLES, COMPARED, JUDGED = 2, 3, 5, 6
@@ -629,7 +630,7 @@ def losses(model: LlamaForCausalLM, hints: Any) -> Callable[[dict[str, Tensor], 
 
     def loss(batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         batch = {k: v.to(device()) for k, v in batch.items()}
-        with torch.autocast(device().type, torch.bfloat16):
+        with torch.autocast(device().type, torch.bfloat16, enabled=computes_bfloat16(device())):
             ran = run(model, batch)
             said = hints.loss(ran, batch)
         answers = F.cross_entropy(ran.logits.float(), batch["answer"][batch["answer"] >= 0])

@@ -11,17 +11,21 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from transformers.modeling_outputs import BaseModelOutput
 
 from wrapper.candidates import Candidate, iou
 from wrapper.control_tokens import spell_out
+from wrapper.kept import Kept, digest
 from wrapper.proposers.base import clipped, listed, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.proposers.tasks import PAPER_TASKS, TASKS_WITHOUT_TEXT
 
 NAME = "florence2"
 LOCATION = "loc_"
+LOOKS, WRITTEN, KEPT = 128_000_000, 4_000_000, 3600.0
+"""Bytes and seconds for which features of pictures (2 MB each) and what is written about them are kept."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Florence2:
     answer. beams and max_new_tokens: of the beam search (the paper: 3 and 1,024). same_box: see `base.distinct`; where a
     task that reads no expression finds an earlier box again, that box takes its label if it says more of the same thing,
     because a label that only repeats the expression says nothing about what is seen there ("the ball that is not red" makes
-    every ball a "ball").
+    every ball a "ball"). looks, written: what is kept of the last pictures.
     """
 
     model: Any  # Florence2ForConditionalGeneration, whose generate() defies a type checker
@@ -50,6 +54,8 @@ class Florence2:
     max_new_tokens: int = 1024
     same_box: float = 1.0
     name: str = NAME
+    looks: Kept[bytes, Tensor] = field(default_factory=lambda: Kept(LOOKS, KEPT), repr=False, compare=False)
+    written: Kept[tuple[bytes, Prompt, int, int], str] = field(default_factory=lambda: Kept(WRITTEN, KEPT), repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
@@ -65,41 +71,68 @@ class Florence2:
     def propose(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[list[Candidate]]:
         """Boxes of every task prompt, in the order of `tasks`, without scores (the model gives none)."""
         found = self.answer(images, [[Prompt(task, "" if task in TASKS_WITHOUT_TEXT else e) for task in self.tasks] for e in expressions])
-        return [self._candidates(image, answers) for image, answers in zip(images, found, strict=True)]
+        return [self.candidates(image, answers) for image, answers in zip(images, found, strict=True)]
+
+    def answer(self, images: Sequence[Image.Image], prompts: Sequence[Sequence[Prompt]]) -> list[list[dict[str, Any]]]:
+        """What the model writes for several prompts about each picture, parsed.
+
+        prompts: for each picture its own. Each picture is encoded once, and nothing is written twice; what a picture looks like, and
+        what is written about it without any expression, is kept for further questions about it.
+        """
+        different, which = once(images)
+        marks = [digest(image) for image in different]
+        wanted = dict.fromkeys((n, p) for n, row in zip(which, prompts, strict=True) for p in row)
+        how = (self.beams, self.max_new_tokens)
+        texts = {(n, p): text for n, p in wanted if (text := self.written.find((marks[n], p, *how))) is not None}
+        todo = [key for key in wanted if key not in texts]
+        for (n, p), text in zip(todo, self._write(different, marks, todo) if todo else [], strict=True):
+            texts[n, p] = text
+            if not p.text:
+                self.written.put((marks[n], p, *how), text, len(text.encode()))
+        return [[self.parse(p, texts[n, p], image.size) for p in row] for n, image, row in zip(which, images, prompts, strict=True)]
 
     @torch.inference_mode()
-    def answer(self, images: Sequence[Image.Image], prompts: Sequence[Sequence[Prompt]]) -> list[list[dict[str, Any]]]:
-        """What the model writes for several prompts about each picture, parsed; each picture is encoded once.
-
-        images: one that stands there several times (the same object) is encoded once as well. prompts: for each
-        picture, the same number.
-        """
-        if not images:
-            return []
-        each = len(prompts[0])
-        different, which = once(images)
-        pixels = self.processor.image_processor(images=different, return_tensors="pt")["pixel_values"]
-        device, dtype = self.model.device, self.model.dtype
-        features = self.model.get_image_features(pixels.to(device, dtype)).pooler_output
-        text = self._tokens([p for row in prompts for p in row])
+    def _write(self, images: Sequence[Image.Image], marks: Sequence[bytes], asked: Sequence[tuple[int, Prompt]]) -> list[str]:
+        """What the model writes for prompts about pictures, each named by its place, all in one batch."""
+        device = self.model.device
+        features = self._features(images, marks, sorted({n for n, _ in asked}))
+        text = self.tokens([p for _, p in asked])
         ids, mask = text["input_ids"].to(device), text["attention_mask"].to(device)
         embeddings = self.model.get_input_embeddings()(ids)
         where = (ids == self.model.config.image_token_id)[..., None]
-        features = features[which].repeat_interleave(each, 0)
-        embeddings = embeddings.masked_scatter(where, features.to(embeddings.dtype))
+        embeddings = embeddings.masked_scatter(where, torch.stack([features[n] for n, _ in asked]).to(embeddings))
         hidden = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
         written = self.model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask, num_beams=self.beams,
-            max_new_tokens=min(self.max_new_tokens, self._longest()), do_sample=False,
+            max_new_tokens=self.most_tokens, do_sample=False,
         )  # fmt: skip
-        texts = self.processor.batch_decode(written, skip_special_tokens=False)
-        flat = iter(texts)
-        return [[self._parse(prompt, next(flat), image.size) for prompt in row] for image, row in zip(images, prompts, strict=True)]
+        return list(self.processor.batch_decode(written, skip_special_tokens=False))
+
+    def _features(self, images: Sequence[Image.Image], marks: Sequence[bytes], needed: Sequence[int]) -> dict[int, Tensor]:
+        """What pictures look like to the model, (places, width) each, by their place; kept in main memory, as a GPU may be lent only."""
+        found = {n: kept for n in needed if (kept := self.looks.find(marks[n])) is not None}
+        if new := [n for n in needed if n not in found]:
+            pixels = self.processor.image_processor(images=[images[n] for n in new], return_tensors="pt")["pixel_values"]
+            features = self.model.get_image_features(pixels.to(self.model.device, self.model.dtype)).pooler_output.cpu()
+            for n, one in zip(new, features, strict=True):
+                found[n] = one.clone()  # not a view of the whole batch, which would stay with it
+                self.looks.put(marks[n], found[n], one.nbytes)
+        return found
+
+    def forget(self) -> None:
+        """Forget what is kept of pictures."""
+        self.looks.clear()
+        self.written.clear()
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that are written at most: the model has no more places."""
+        return min(self.max_new_tokens, self._longest())
 
     def _longest(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings) - 2
 
-    def _tokens(self, prompts: list[Prompt]) -> Any:
+    def tokens(self, prompts: list[Prompt]) -> Any:
         """Token ids of prompts with the image's place-holders in front, as the processor builds them.
 
         One thread at a time: a tokenizer keeps the padding of a call as its own until the next.
@@ -127,11 +160,13 @@ class Florence2:
         offsets = encoded["offset_mapping"]
         return text if len(offsets) <= limit else text[: offsets[limit][0]]
 
-    def _parse(self, prompt: Prompt, text: str, size: tuple[int, int]) -> dict[str, Any]:
+    def parse(self, prompt: Prompt, text: str, size: tuple[int, int]) -> dict[str, Any]:
+        """Boxes in pixels, and their labels, from what the model wrote for a prompt."""
         parsed: dict[str, Any] = self.processor.post_process_generation(text, task=prompt.task, image_size=size)[prompt.task]
         return {"boxes": parsed["bboxes"], "labels": parsed.get("bboxes_labels", parsed.get("labels", []))}
 
-    def _candidates(self, image: Image.Image, answers: list[dict[str, Any]]) -> list[Candidate]:
+    def candidates(self, image: Image.Image, answers: list[dict[str, Any]]) -> list[Candidate]:
+        """The list of candidates from what the model wrote for each task."""
         out: list[Candidate] = []
         for task, found in zip(self.tasks, answers, strict=True):
             for raw, label in zip(found["boxes"], found["labels"], strict=True):

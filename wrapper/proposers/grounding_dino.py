@@ -19,6 +19,7 @@ from transformers import AutoModelForZeroShotObjectDetection, GroundingDinoProce
 
 from wrapper.candidates import Candidate
 from wrapper.control_tokens import spell_out
+from wrapper.kept import Kept, digest
 from wrapper.proposers.base import clipped, listed, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.subject import NounGroup, parse
@@ -27,6 +28,13 @@ KINDS = ("grounding-dino", "mm-grounding-dino")
 """As checkpoints call themselves; LLMDet's are of the second."""
 PARTS = str.maketrans(".?", ",,")
 """The model takes a full stop or a question mark for the end of one of several texts (LIBRARY_FACTS: Grounding DINO's text mask)."""
+
+
+LOOKS, FOUND, KEPT = 256_000_000, 64_000_000, 3600.0
+"""Bytes and seconds for which features of pictures (40 MB each) and detections (1 MB each) are kept."""
+AT_ONCE_ON_CPU, AT_ONCE = 32_000_000, 512_000_000
+"""Bytes of features in a forward pass, on a CPU and on a GPU: tensors of a gigabyte, which the published sizes make of two expressions,
+cost a CPU more than a second pass does (`wrapper bench --work grounding-dino`)."""
 
 
 @dataclass(frozen=True)
@@ -48,45 +56,68 @@ class Detection:
         return [i for i, (s, e) in enumerate(self.offsets) if e > s and s >= start and e <= end]
 
 
-class SharedBackbone(nn.Module):
-    """A model's image backbone that runs once for pictures that stand in a batch several times.
+@dataclass(frozen=True)
+class Look:
+    """What a model's backbone makes of a batch of pictures: features with their masks, and positions, one of each for every scale."""
 
-    The model's forward takes no features computed beforehand, so the sharing sits where it calls its backbone.
+    features: tuple[tuple[Tensor, Tensor], ...]
+    positions: tuple[Tensor, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(f.nbytes + m.nbytes for f, m in self.features) + sum(p.nbytes for p in self.positions)
+
+    def to(self, device: torch.device) -> "Look":
+        return Look(tuple((f.to(device), m.to(device)) for f, m in self.features), tuple(p.to(device) for p in self.positions))
+
+    def rows(self, which: list[int]) -> "Look":
+        """Of a batch whose row i shows picture which[i]."""
+        return Look(tuple((f[which], m[which]) for f, m in self.features), tuple(p[which] for p in self.positions))
+
+
+class LookedBackbone(nn.Module):
+    """A model's image backbone that may be told what it would see.
+
+    The model's forward takes no features computed beforehand, so that sits where it calls its backbone.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.position_embedding = backbone.position_embedding
-        self._which: list[int] | None = None
+        self._look: Look | None = None
         self._lock = threading.Lock()
 
+    def look(self, pixel_values: Tensor, pixel_mask: Tensor) -> Look:
+        """What it makes of pictures."""
+        features, positions = self.backbone(pixel_values, pixel_mask)
+        return Look(tuple((f, m) for f, m in features), tuple(positions))
+
     @contextmanager
-    def showing(self, which: list[int]) -> Iterator[None]:
-        """Forward passes inside have batches whose row i shows picture which[i], counted from 0 in order of appearance."""
+    def showing(self, look: Look) -> Iterator[None]:
+        """Forward passes inside see this, whatever pixels they are given."""
         with self._lock:
-            self._which = which
+            self._look = look
             try:
                 yield
             finally:
-                self._which = None
+                self._look = None
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> Any:
         """As the backbone's own."""
-        if self._which is None or len(set(self._which)) == len(self._which):
+        if self._look is None:
             return self.backbone(pixel_values, pixel_mask)
-        first = [self._which.index(n) for n in range(max(self._which) + 1)]
-        features, positions = self.backbone(pixel_values[first], pixel_mask[first])
-        return [(f[self._which], m[self._which]) for f, m in features], [p[self._which] for p in positions]
+        return list(self._look.features), list(self._look.positions)
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A loaded Grounding DINO, shared by both ways of reading it."""
+    """A loaded Grounding DINO, shared by both ways of reading it. looks, found: what is kept of the last pictures."""
 
     model: Any
     processor: Any
-    _last: list[tuple[Sequence[Image.Image], Sequence[str], list[Detection]]] = field(default_factory=list, repr=False, compare=False)
+    looks: Kept[bytes, Look] = field(default_factory=lambda: Kept(LOOKS, KEPT), repr=False, compare=False)
+    found: Kept[tuple[bytes, str], Detection] = field(default_factory=lambda: Kept(FOUND, KEPT), repr=False, compare=False)
 
     @classmethod
     def load(cls, source: str, device: torch.device, revision: str | None = None) -> "Detector":
@@ -100,46 +131,77 @@ class Detector:
             revision=revision,
         )  # fmt: skip
         processor = load_pretrained("Grounding DINO", source, GroundingDinoProcessor.from_pretrained, backend="pil", revision=revision)
-        model.model.backbone = SharedBackbone(model.model.backbone)
+        model.model.backbone = LookedBackbone(model.model.backbone)
         return cls(model.to(device).eval(), processor)
 
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
-        """Run the model on pairs of picture and expression; a picture that stands there several times is encoded once.
+        """Run the model on pairs of picture and expression.
 
-        The last batch is remembered, because GD and GDrec read the same detections.
+        Each picture is encoded once. What a picture looks like is kept for further questions about it, and what was found for some
+        while, because GD and GDrec read the same detections.
         """
-        if not images:
-            return []
-        for seen, asked, found in self._last:
-            if len(seen) == len(images) and all(a is b for a, b in zip(seen, images, strict=True)) and list(asked) == list(expressions):
-                return found
-        found = self._detect(images, expressions)
-        self._last[:] = [(tuple(images), tuple(expressions), found)]
-        return found
+        different, which = once(images)
+        marks = [digest(image) for image in different]
+        keys = [(marks[n], e) for n, e in zip(which, expressions, strict=True)]
+        known = {key: found for key in keys if (found := self.found.find(key)) is not None}
+        todo = [i for i, key in enumerate(keys) if key not in known and key not in keys[:i]]
+        if todo:
+            used = sorted({which[i] for i in todo})
+            shown = [used.index(which[i]) for i in todo]
+            new = self._detect([different[n] for n in used], [marks[n] for n in used], shown, [expressions[i] for i in todo])
+            for i, one in zip(todo, new, strict=True):
+                known[keys[i]] = one
+                self.found.put(keys[i], one, one.probabilities.nbytes + one.boxes.nbytes)
+        return [known[key] for key in keys]
 
     @torch.inference_mode()
-    def _detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detection]:
-        texts = [asked(e, self.processor.tokenizer) + "." for e in expressions]
-        limit = self.model.config.max_text_len
+    def _detect(self, pictures: list[Image.Image], marks: list[bytes], which: list[int], expressions: list[str]) -> list[Detection]:
+        """What is found for each expression in picture which[i]."""
+        pixels = self.processor.image_processor(images=pictures, return_tensors="pt").to(self.model.device)
+        look = self._look(pixels, marks)
+        found: list[Detection] = []
+        room = AT_ONCE_ON_CPU if self.model.device.type == "cpu" else AT_ONCE
+        at_once = max(1, room * len(pictures) // look.nbytes)
+        for start in range(0, len(expressions), at_once):
+            rows = which[start : start + at_once]
+            texts = [asked(e, self.processor.tokenizer) + "." for e in expressions[start : start + at_once]]
+            found += self._answer(pixels, look.rows(rows), rows, texts, [pictures[n].size for n in rows])
+        return found
+
+    def _look(self, pixels: Any, marks: list[bytes]) -> Look:
+        """What pictures look like; a single one's is kept, in main memory, as a GPU may be lent only. (Several are padded to one size, so
+        each looks different in other company.)"""
+        kept = self.looks.find(marks[0]) if len(marks) == 1 else None
+        if kept is not None:
+            return kept.to(self.model.device)
+        look: Look = self.model.model.backbone.look(pixels["pixel_values"].to(self.model.dtype), pixels["pixel_mask"])
+        if len(marks) == 1:
+            self.looks.put(marks[0], look.to(torch.device("cpu")), look.nbytes)
+        return look
+
+    def _answer(self, pixels: Any, look: Look, rows: list[int], texts: list[str], sizes: list[tuple[int, int]]) -> list[Detection]:
+        """One forward pass: what is found for each text in a row of the look."""
+        limit, device = self.model.config.max_text_len, self.model.device
         encoded = self.processor.tokenizer(
             texts, padding=True, truncation=True, max_length=limit, return_offsets_mapping=True, return_tensors="pt"
         )
-        different, which = once(images)
-        pixels = self.processor.image_processor(images=different, return_tensors="pt")
-        device, dtype = self.model.device, self.model.dtype
-        with self.model.model.backbone.showing(which):
+        with self.model.model.backbone.showing(look):
             out = self.model(
-                pixel_values=pixels["pixel_values"][which].to(device, dtype), pixel_mask=pixels["pixel_mask"][which].to(device),
+                pixel_values=pixels["pixel_values"][rows].to(self.model.dtype), pixel_mask=pixels["pixel_mask"][rows],
                 input_ids=encoded["input_ids"].to(device), attention_mask=encoded["attention_mask"].to(device),
             )  # fmt: skip
-        length = encoded["input_ids"].shape[1]
-        known = encoded["input_ids"] != self.processor.tokenizer.unk_token_id
-        probabilities = out.logits[..., :length].float().sigmoid().cpu()
+        offsets = encoded["offset_mapping"] * (encoded["input_ids"] != self.processor.tokenizer.unk_token_id)[..., None]
+        probabilities = out.logits[..., : encoded["input_ids"].shape[1]].float().sigmoid().cpu()
         boxes = out.pred_boxes.float().cpu()
         return [
-            self._detection(probabilities[i], boxes[i], image.size, text[:-1], (encoded["offset_mapping"][i] * known[i, :, None]).tolist())
-            for i, (image, text) in enumerate(zip(images, texts, strict=True))
+            self._detection(probabilities[i].clone(), boxes[i].clone(), size, text[:-1], offsets[i].tolist())
+            for i, (size, text) in enumerate(zip(sizes, texts, strict=True))
         ]
+
+    def forget(self) -> None:
+        """Forget what is kept of pictures."""
+        self.looks.clear()
+        self.found.clear()
 
     def _detection(self, probabilities: Tensor, boxes: Tensor, size: tuple[int, int], text: str, offsets: Any) -> Detection:
         center, half = boxes[:, :2], boxes[:, 2:] / 2

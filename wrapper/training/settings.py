@@ -25,7 +25,7 @@ class TrainSettings:
     orders: Annotated[int, "Most other orders in which a list of candidates is added; 0 for none."] = 4
     examples: Annotated[int, "Most examples used, from the first on; 0 for all."] = 0
     checkpointing: Annotated[bool, "Compute activations again instead of keeping them: slower, needs less memory."] = True
-    bf16: Annotated[bool, "Compute in bfloat16; weights of LoRA stay in float32."] = True
+    bf16: Annotated[bool, "Compute in bfloat16 on a GPU; weights of LoRA stay in float32, and a CPU computes in it."] = True
     attention: Annotated[str, "Which of transformers' attentions: sdpa, eager, flash_attention_2."] = "sdpa"
     check_every: Annotated[int, "Rows between two measurements of P@1 on the validation candidates."] = 4000
     check_rows: Annotated[int, "Validation examples of such a measurement."] = 500

@@ -56,10 +56,11 @@ def build(
     adapters: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = print,
     detectors: Mapping[str, str] | None = None,
+    llama: str | None = None,
 ) -> gr.Blocks:
     """The page, for the models of a preset, and more LLM adapters (folders or Hub ids by name) and detectors (specs by name) besides its
-    own. Full-size models may still be loading when this returns; tell: is told each part before it is loaded."""
-    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors)
+    own, or another LLM. Full-size models may still be loading when this returns; tell: is told each part before it is loaded."""
+    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors, llama)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.HTML(INTRODUCTION, elem_id="title", padding=False)
@@ -99,6 +100,11 @@ def arguments() -> argparse.Namespace:
         "--detector", action="append", metavar="NAME=SPEC", default=os.environ.get("WRAPPER_DETECTORS", "").split(),
         help=f"{HELP} On a Space: WRAPPER_DETECTORS, with spaces between them",
     )  # fmt: skip
+    parser.add_argument(
+        "--llama", metavar="SPEC", default=os.environ.get("WRAPPER_LLAMA") or None,
+        help="another LLM than the preset's: a folder, a Hub id, or openai:URL#MODEL, a service that speaks OpenAI's chat protocol, its "
+        "token in LLM_API_TOKEN. On a Space: WRAPPER_LLAMA, and the token as a secret",
+    )  # fmt: skip
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools too; needs pip install 'gradio[mcp]'")
     return parser.parse_args()
 
@@ -108,9 +114,8 @@ def main() -> None:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
     try:
-        page = build(
-            options.preset, parse_adapters(options.adapter), detectors=parse_detectors(options.detector, PRESETS["photo"].detectors)
-        )
+        detectors = parse_detectors(options.detector, PRESETS["photo"].detectors)
+        page = build(options.preset, parse_adapters(options.adapter), detectors=detectors, llama=options.llama)
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:

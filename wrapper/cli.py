@@ -75,7 +75,10 @@ PROPOSERS = typer.Option(
 DETECTOR = typer.Option("--detector", metavar="NAME=SPEC", help=HELP)
 FLORENCE2 = typer.Option(help="Florence-2 checkpoint: Hub id or folder.")
 GROUNDING_DINO = typer.Option(help="Grounding DINO checkpoint: Hub id or folder.")
-LLAMA = typer.Option(help="LLM checkpoint: Hub id or folder; the preset's adapters are left out then.")
+LLAMA = typer.Option(
+    help="LLM checkpoint: Hub id or folder; or openai:URL#MODEL, a service that speaks OpenAI's chat protocol, its token in LLM_API_TOKEN. "
+    "The preset's adapters are left out then."
+)
 
 
 @app.command()

@@ -16,7 +16,12 @@ def spell_out(text: str, tokenizer: Any, frame: tuple[str, ...] = ()) -> str:
 
     tokenizer: a transformers tokenizer; all its added tokens count, special or not. frame: further words that are treated so.
     """
-    pattern = _pattern((*sorted(tokenizer.get_added_vocab()), *frame))
+    return open_up(text, (*sorted(tokenizer.get_added_vocab()), *frame))
+
+
+def open_up(text: str, words: tuple[str, ...]) -> str:
+    """The text with a space inside every one of these words."""
+    pattern = _pattern(words)
     if pattern is None:
         return text
     while (opened := pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:

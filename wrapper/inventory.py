@@ -25,6 +25,8 @@ from wrapper.presets import Preset
 if TYPE_CHECKING:
     import torch
 
+SERVICE = "openai:"
+"""How the spec of an LLM begins that is asked for elsewhere (`wrapper.selectors.endpoint`)."""
 ZERO_GPU = 48e9
 """Bytes of the GPU that ZeroGPU lends (Hub docs, Spaces ZeroGPU, size `large`)."""
 NF4 = 0.516
@@ -191,7 +193,7 @@ def parts(preset: Preset, on_cuda: bool, proposers: Sequence[str] | None = None,
         if scheme in ("transformers", "onnx"):  # the others keep no weights of ours in memory
             source = place if scheme == "transformers" else str(Path(place).parent)
             found.append(Part("detector", source, preset.revision(source), 4))
-    if llm:
+    if llm and not preset.llama.startswith(SERVICE):
         found.append(Part("LLM", preset.llama, preset.revision(preset.llama), 2 if preset.four_bit else half, preset.four_bit))
     return found
 

@@ -24,8 +24,9 @@ from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
-from wrapper.selectors.base import Question
-from wrapper.selectors.llama import Llm
+from wrapper.selectors import endpoint
+from wrapper.selectors.base import LanguageModel, Question
+from wrapper.selectors.llama import MAX_TOKENS, Llm
 
 ENSEMBLE = ("florence2", "gdrec")
 """The paper's two models together."""
@@ -91,10 +92,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Wrapper:
-    """Proposers and an LLM with its adapters, loaded. merging: how several proposers' lists become one."""
+    """Proposers and an LLM, loaded. merging: how several proposers' lists become one."""
 
     proposers: Mapping[str, Proposer]
-    llm: Llm
+    llm: LanguageModel
     merging: Merging = Merging.CANONICAL
 
     @classmethod
@@ -107,7 +108,7 @@ class Wrapper:
         check_proposers(names, chosen.proposers)
         check_room(parts(chosen, device.type == "cuda", names), device)
         loaded = load_proposers(chosen, names, device, tell)
-        return cls(MappingProxyType(loaded), load_llm(chosen, device, tell), chosen.merging)
+        return cls(MappingProxyType(loaded), load_language_model(chosen, device, tell), chosen.merging)
 
     def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
         """The object that an expression means in a picture.
@@ -235,8 +236,10 @@ def load_proposers(preset: Preset, names: Sequence[str], device: torch.device, t
     return loaded
 
 
-def load_llm(preset: Preset, device: torch.device, tell: Tell = lambda part: None, max_tokens: int = 1024) -> Llm:
-    """The LLM of a preset with the preset's adapters. max_tokens: see `Llm`."""
+def load_llm(preset: Preset, device: torch.device, tell: Tell = lambda part: None, max_tokens: int = MAX_TOKENS) -> Llm:
+    """The LLM of a preset with the preset's adapters, in this process. max_tokens: see `Llm`. ModelError where it is a service."""
+    if preset.llama.startswith(endpoint.SCHEME):
+        raise ModelError(f"The LLM {preset.llama} is a service, and here one is needed whose weights are at hand. Name it with --llama.")
     tell(f"Loading the LLM, {preset.llama} ...")
     # NF4 computes in bfloat16 on any device, as the paper does
     dtype = torch.bfloat16 if preset.four_bit else preset.dtype(device)
@@ -245,3 +248,11 @@ def load_llm(preset: Preset, device: torch.device, tell: Tell = lambda part: Non
         tell(f"Loading the LLM's adapter {name}, {source} ...")
         llm.add_adapter(name, source)
     return llm
+
+
+def load_language_model(preset: Preset, device: torch.device, tell: Tell = lambda part: None) -> LanguageModel:
+    """The LLM of a preset: its own with its adapters, or a service where `llama` says openai:..."""
+    if not preset.llama.startswith(endpoint.SCHEME):
+        return load_llm(preset, device, tell)
+    tell(f"Connecting to the LLM, {preset.llama} ...")
+    return endpoint.Endpoint.load(preset.llama)

@@ -137,3 +137,9 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     source = template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else ""
     line = template.line.format(index=index, label=label, score=score, source=source, **places)
     return line + ("" if "{score}" in template.line else score) + ("" if "{source}" in template.line else source)
+
+
+def messages(prompt: str, template: PromptTemplate) -> list[dict[str, str]]:
+    """The chat that carries a prompt."""
+    system = [{"role": "system", "content": template.system}] if template.system else []
+    return [*system, {"role": "user", "content": prompt}]

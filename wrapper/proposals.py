@@ -20,6 +20,7 @@ from wrapper.candidates import Box, Candidate
 from wrapper.datasets import Skipped
 from wrapper.errors import DataError
 from wrapper.expressions import normalise
+from wrapper.inventory import SERVICE
 from wrapper.merging import Merging, merge
 from wrapper.presets import Preset
 from wrapper.proposers import api
@@ -105,6 +106,8 @@ def fingerprint(*files: Path) -> str:
 
 def revision(source: str) -> str:
     """What pins a checkpoint or an adapter: name@commit for the Hub, name@digest of weights and wording for a folder."""
+    if source.startswith(SERVICE):
+        return source  # what a service serves today, it need not tomorrow
     folder = Path(source)
     if folder.is_dir():
         beside = [folder / name for name in ("adapter_config.json", "prompt.json") if (folder / name).is_file()]

@@ -21,7 +21,7 @@ from wrapper.training.settings import TINY_SETTINGS
 
 def test_the_plain_way_gives_the_same_answers(wrapper: Wrapper) -> None:
     """Otherwise it would be compared with something else."""
-    plain = Plain(wrapper, beams=1)
+    plain = Plain(wrapper, wrapper.llm, beams=1)
     for image, text in questions("refscenes:val:4", 4):
         ours = wrapper.locate(image, text, ENSEMBLE)
         found = plain.locate(image, text, ENSEMBLE)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.selectors.test_llama import ask
+from wrapper.bench.work import forget
 from wrapper.candidates import Selection
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import Scene
@@ -60,6 +61,7 @@ def test_a_failure_in_any_stage_leaves_no_trace(
     }[stage]
     picture, text = val_scenes[3].picture(), val_scenes[3].expression.text
     before = wrapper.locate(picture, text)
+    forget(wrapper.proposers)
     questions = [ask(val_scenes[3], name) for name in (None, *wrapper.llm.adapters)]
     asked = wrapper.llm.select(questions)
     fails(module, error)

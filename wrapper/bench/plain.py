@@ -118,9 +118,10 @@ def write_answer(llm: Llm, q: Question) -> Candidate | None:
 
 @dataclass(frozen=True)
 class Plain:
-    """Loaded models, used the plain way."""
+    """Loaded models, used the plain way. llm: the wrapper's."""
 
     wrapper: Wrapper
+    llm: Llm
     beams: int = 3
 
     def locate(self, image: Image.Image, expression: str, proposers: Sequence[str]) -> Candidate | None:
@@ -137,4 +138,4 @@ class Plain:
         if method.how == "alone":
             [own] = OwnAnswer(method.proposers[0]).select([asked])
             return own.chosen
-        return write_answer(self.wrapper.llm, asked)
+        return write_answer(self.llm, asked)

@@ -68,9 +68,9 @@ def works(plan: Plan) -> Iterator[Work]:
     check_room(parts(plan.preset, device.type == "cuda", names, asks_llm), device)
     proposers = {n: _of_tokens(p, plan.tokens) for n, p in (load_proposers(plan.preset, names, device) if names else {}).items()}
     asked = questions(plan.data, plan.questions)
-    wrapper = Wrapper(proposers, load_llm(plan.preset, device), plan.preset.merging) if asks_llm else None
+    llm = load_llm(plan.preset, device) if asks_llm else None
     for name in plan.works:
-        yield _work(name, plan, proposers, wrapper, asked)
+        yield _work(name, plan, proposers, llm, asked)
 
 
 def questions(data: str, count: int) -> Asked:
@@ -98,35 +98,36 @@ def _of_tokens(proposer: Proposer, count: int | None) -> Proposer:
     return replace(proposer, max_new_tokens=count)
 
 
-def _work(name: str, plan: Plan, proposers: Mapping[str, Proposer], wrapper: Wrapper | None, asked: Asked) -> Work:
+def _work(name: str, plan: Plan, proposers: Mapping[str, Proposer], llm: Llm | None, asked: Asked) -> Work:
     if name == "train":
         return _train(plan, asked)
-    if wrapper is None:
+    if llm is None:
         return _proposing(name, plan, proposers, asked)
+    plain = Plain(Wrapper(proposers, llm, plan.preset.merging), llm, plan.beams)
     making: dict[str, Callable[[], Work]] = {
-        "locate": lambda: _locate(plan, wrapper, asked),
-        "compare": lambda: _compare("compare", plan, wrapper, asked, 1),
-        "evaluate": lambda: _compare("evaluate", plan, wrapper, several_a_picture(asked), 4 * EACH_PICTURE),
-        "again": lambda: _again(plan, wrapper, asked),
-        "llm": lambda: _llm(plan, wrapper.llm, asked),
+        "locate": lambda: _locate(plan, plain, asked),
+        "compare": lambda: _compare("compare", plan, plain, asked, 1),
+        "evaluate": lambda: _compare("evaluate", plan, plain, several_a_picture(asked), 4 * EACH_PICTURE),
+        "again": lambda: _again(plan, plain, asked),
+        "llm": lambda: _llm(plan, llm, asked),
     }
     return making[name]() if name in making else _proposing(name, plan, proposers, asked)
 
 
-def _locate(plan: Plan, wrapper: Wrapper, asked: Asked) -> Work:
-    names, plain = plan.preset.usual, Plain(wrapper, plan.beams)
+def _locate(plan: Plan, plain: Plain, asked: Asked) -> Work:
+    names, wrapper = plan.preset.usual, plain.wrapper
     return Work(
         "locate",
         f"{len(asked)} questions, one after the other, each about another picture; {', '.join(names)} and the LLM",
         Way(lambda: [_boxes(plain.locate(image, text, names)) for image, text in asked]),
         Way(lambda: [_boxes(wrapper.locate(image, text, names).chosen) for image, text in asked], lambda: forget(wrapper.proposers)),
-        forwards(wrapper.proposers.values(), wrapper.llm),
+        forwards(wrapper.proposers.values(), plain.llm),
     )
 
 
-def _again(plan: Plan, wrapper: Wrapper, asked: Asked) -> Work:
+def _again(plan: Plan, plain: Plain, asked: Asked) -> Work:
     """Here the plain way is ours as well, for a picture that was not seen before."""
-    names = plan.preset.usual
+    names, wrapper = plan.preset.usual, plain.wrapper
     second = [(image, asked[i - 1][1]) for i, (image, _) in enumerate(asked)]
 
     def ask(questions: Asked) -> Answers:
@@ -144,8 +145,9 @@ def _again(plan: Plan, wrapper: Wrapper, asked: Asked) -> Work:
     )
 
 
-def _compare(name: str, plan: Plan, wrapper: Wrapper, asked: Asked, batch: int) -> Work:
-    methods, plain = methods_with(wrapper, every(plan.preset.proposers)), Plain(wrapper, plan.beams)
+def _compare(name: str, plan: Plan, plain: Plain, asked: Asked, batch: int) -> Work:
+    wrapper = plain.wrapper
+    methods = methods_with(wrapper, every(plan.preset.proposers))
 
     def in_the_plain_way() -> Answers:
         return [_boxes(plain.method(image, text, m)) for image, text in asked for m in methods]
@@ -159,7 +161,7 @@ def _compare(name: str, plan: Plan, wrapper: Wrapper, asked: Asked, batch: int) 
 
     about = f"{len(asked)} questions by {len(methods)} methods" + (f", {EACH_PICTURE} a picture" if batch > 1 else "")
     ways = Way(in_the_plain_way), Way(ours, lambda: forget(wrapper.proposers))
-    return Work(name, about, *ways, forwards(wrapper.proposers.values(), wrapper.llm))
+    return Work(name, about, *ways, forwards(wrapper.proposers.values(), plain.llm))
 
 
 def several_a_picture(asked: Asked) -> Asked:

@@ -26,13 +26,12 @@ from wrapper.evaluation.methods import Method, Oracle, each_by_itself
 from wrapper.evaluation.metrics import Figures, Outcome, outcome
 from wrapper.inventory import check_room, parts
 from wrapper.merging import Merging
-from wrapper.pipeline import check_proposers, load_llm, load_proposers
+from wrapper.pipeline import check_proposers, load_language_model, load_proposers
 from wrapper.presets import Preset
 from wrapper.proposals import Proposals, Proposed, Settings, fingerprint, read_candidates, revision, write_whole
 from wrapper.proposers.base import Proposer
 from wrapper.proposing import Worker, finish, propose
-from wrapper.selectors.base import OwnAnswer, Selector
-from wrapper.selectors.llama import Llm
+from wrapper.selectors.base import LanguageModel, OwnAnswer, Selector
 
 RESULTS = "results.json"
 AT_ONCE = 64
@@ -67,7 +66,7 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
     settings = Settings.of(plan.preset_name, plan.preset, proposers)
     used = dict.fromkeys(m.adapter for m in plan.methods if m.adapter)
     sources = {name: plan.preset.adapters.get(name, name) for name in used}
-    llm = load_llm(replace(plan.preset, adapters=sources), device)
+    llm = load_language_model(replace(plan.preset, adapters=sources), device)
     record: dict[str, Any] = {
         "preset": plan.preset_name,
         "models": dict(settings.models) | {"llama": revision(plan.preset.llama)},
@@ -86,7 +85,7 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
 
 
 def _one(
-    name: str, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer], llm: Llm, revisions: Mapping[str, str]
+    name: str, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer], llm: LanguageModel, revisions: Mapping[str, str]
 ) -> dict[str, Any]:
     data = datasets.read(name, plan.images, plan.limit)
     print(f"{data.name}: {len(data.examples):,} examples")
@@ -127,7 +126,9 @@ def _candidates(name: str, data: datasets.Dataset, plan: Evaluation, settings: S
     return found
 
 
-def judge(found: Proposals, method: Method, merging: Merging, llm: Llm, answers: Answers) -> tuple[list[Outcome], float, list[Skipped]]:
+def judge(
+    found: Proposals, method: Method, merging: Merging, llm: LanguageModel, answers: Answers
+) -> tuple[list[Outcome], float, list[Skipped]]:
     """What becomes of every row, the mean milliseconds of selecting, and the rows that could not be answered.
 
     Answers that an earlier run has left in `answers` are taken from there.
@@ -148,7 +149,7 @@ def judge(found: Proposals, method: Method, merging: Merging, llm: Llm, answers:
     return [a.outcome for a in done], round(sum(a.ms for a in done) / max(1, len(done)), 2), failed
 
 
-def _selector(method: Method, llm: Llm, rows: Sequence[Proposed]) -> Selector:
+def _selector(method: Method, llm: LanguageModel, rows: Sequence[Proposed]) -> Selector:
     if method.how == "oracle":
         return Oracle([row.truth for row in rows])
     return llm if method.how == "llm" else OwnAnswer(method.proposers[0])

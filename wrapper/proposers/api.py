@@ -14,13 +14,12 @@ import hashlib
 import io
 import json
 import os
-import random
 import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,10 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from wrapper.errors import DataError, ModelError
+from wrapper.patience import Later, check_token, patiently, read_json, request
 from wrapper.proposers.detections import Detections, detections
 from wrapper.proposers.transformers_detector import queries
+from wrapper.settings_file import read_settings
 
 TOKEN = "DETECTOR_API_TOKEN"
 DONE, RETRY = 0, 202001
@@ -67,14 +68,10 @@ class ApiSettings:
         if not place.endswith(".json"):
             return cls(place)
         try:
-            data = json.loads(Path(place).read_text(encoding="utf-8"))
-            kinds = {f.name: str if f.type is str else (int, float) for f in fields(cls)}
-            if not isinstance(data, dict) or any(not isinstance(v, kinds.get(k, ())) for k, v in data.items()):
-                raise TypeError(f"it may hold only {', '.join(kinds)}, of the right kind")
-            settings = cls(**data)
+            settings = read_settings(cls, place)
             settings.check()
             return settings
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise ModelError(f"{place} cannot be used ({error}).") from error
 
     def check(self) -> None:
@@ -101,8 +98,8 @@ class ApiDetector:
     def load(cls, place: str) -> "ApiDetector":
         """ModelError where there is no token; it is read from the environment and never written anywhere."""
         settings = ApiSettings.load(place)
-        token = os.environ.get(TOKEN, "").strip()
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
+        token = check_token(os.environ.get(TOKEN, "").strip(), TOKEN)
+        if not token:
             raise ModelError(f"The service wants a token, on one line and without blanks. Set {TOKEN} to yours.")
         client = httpx.Client(base_url=settings.endpoint, headers={"Token": token}, timeout=settings.timeout)
         return cls(settings, client)
@@ -193,31 +190,18 @@ class ApiDetector:
 
     def _send(self, method: str, path: str, until: float, **options: Any) -> dict[str, Any]:
         """The data of a reply. Whatever passes (a cut connection, 429, 5xx, the code that says so) is tried again, later each time."""
-        wait = self.settings.pause
-        while True:
-            try:
-                response = self.client.request(method, path, **options)
-            except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError) as error:
-                raise ModelError(f"The service cannot be asked ({type(error).__name__}). Check the endpoint and the token.") from error
-            except httpx.HTTPError as error:
-                trouble = f"it cannot be reached ({error or type(error).__name__})"
-            else:
-                if response.status_code not in (429, 500, 502, 503, 504):
-                    reply = _read(response)
-                    if reply.get("code") == DONE and isinstance(reply.get("data"), dict):
-                        return dict(reply["data"])
-                    if reply.get("code") != RETRY:
-                        said = f"{response.status_code}, code {reply.get('code')}: {reply.get('msg', '')}"
-                        raise ModelError(f"The service refused ({said}). {_way_out(response)}")
-                    trouble = f"it asks to come back later (code {RETRY})"
-                else:
-                    trouble = f"it answers {response.status_code}"
-                    wait = max(wait, _asked_to_wait(response))
-            try:
-                self._pause(wait * random.uniform(0.8, 1.2), until)
-            except ModelError as error:
-                raise ModelError(f"The service does not answer: {trouble}. What was asked is kept; run again to go on.") from error
-            wait = min(wait * 2, 60.0)
+
+        def ask() -> dict[str, Any]:
+            response = request(self.client, method, path, **options)
+            reply = read_json(response, _way_out(response))
+            if reply.get("code") == DONE and isinstance(reply.get("data"), dict):
+                return dict(reply["data"])
+            if reply.get("code") == RETRY:
+                raise Later(f"it asks to come back later (code {RETRY})")
+            said = f"{response.status_code}, code {reply.get('code')}: {reply.get('msg', '')}"
+            raise ModelError(f"The service refused ({said}). {_way_out(response)}")
+
+        return patiently(ask, self.settings.pause, until, "What was asked is kept; run again to go on.", self.sleep)
 
     def _pause(self, seconds: float, until: float) -> None:
         if time.monotonic() + seconds > until:
@@ -255,22 +239,8 @@ def _as_detections(objects: Any) -> Detections:
         raise DataError(f"The service's objects are not written as expected ({error}): {str(objects)[:200]}") from error
 
 
-def _read(response: httpx.Response) -> dict[str, Any]:
-    try:
-        data = response.json()
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"The service's reply ({response.status_code}) is not JSON. {_way_out(response)}") from error
-    return data if isinstance(data, dict) else {}
-
-
 def _way_out(response: httpx.Response) -> str:
     return f"Check the token in {TOKEN}." if response.status_code in (401, 403) else "Check the endpoint and the model's name."
-
-
-def _asked_to_wait(response: httpx.Response) -> float:
-    """Seconds that a reply's Retry-After asks for; 0 where it says nothing."""
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else 0.0
 
 
 def as_record(settings: ApiSettings) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What every selector is: one method, questions in, selections out. And the simplest one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.prompt import PromptTemplate
 
 Size = tuple[int, int]
 
@@ -37,6 +38,23 @@ class Selector(Protocol):
         ...
 
 
+class LanguageModel(Selector, Protocol):
+    """An LLM that selects: one of one's own, with adapters, or one that is a service."""
+
+    @property
+    def adapters(self) -> Mapping[str, Any]:
+        """The adapters by name."""
+        ...
+
+    def template_for(self, adapter: str | None) -> PromptTemplate:
+        """The wording that is read with an adapter; ModelError where there is none of that name."""
+        ...
+
+    def count_tokens(self, prompt: str, adapter: str | None) -> int | None:
+        """Of a prompt, as it is read with an adapter; None where that cannot be told."""
+        ...
+
+
 @dataclass(frozen=True)
 class OwnAnswer:
     """A proposer's own answer: the first of its own list, wherever that stands in the list at hand."""
@@ -61,3 +79,14 @@ def without_asking(candidates: Sequence[Candidate]) -> Selection:
         return Selection((), None, (), Reason.NO_CANDIDATES)
     [only] = candidates
     return Selection((only,), 0, (1.0,), Reason.ONLY_CANDIDATE)
+
+
+def with_labels(candidate: Candidate, change: Callable[[str], str]) -> Candidate:
+    """A candidate whose labels are changed, its others' as well."""
+    others = tuple(replace(c, label=change(c.label)) for c in candidate.others)
+    return replace(candidate, label=change(candidate.label), others=others)
+
+
+def own_answer(candidates: Sequence[Candidate]) -> int:
+    """The first of the vision-language models' own answers."""
+    return min(range(len(candidates)), key=lambda i: min(c.rank for c in (candidates[i], *candidates[i].others)))

@@ -7,7 +7,7 @@ by side behind the prompt, and a mask lets each see the prompt and itself only.
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -20,16 +20,18 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils.hub import cached_file
 
-from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.candidates import Reason, Selection
 from wrapper.control_tokens import spell_out
 from wrapper.errors import ModelError
 from wrapper.merging import shortened
-from wrapper.prompt import FILE_NAME, PromptTemplate, render
+from wrapper.prompt import FILE_NAME, PromptTemplate, messages, render
 from wrapper.proposers.loading import load_pretrained
-from wrapper.selectors.base import Question, without_asking
+from wrapper.selectors.base import Question, own_answer, with_labels, without_asking
 from wrapper.selectors.experts import has_experts, quantise_experts
 from wrapper.selectors.lora import attach
 
+MAX_TOKENS = 1024
+"""Of a prompt and its answer together (the paper)."""
 LEAST = 2
 """Candidates that a prompt has at least (METHOD: Pipeline)."""
 
@@ -55,13 +57,15 @@ class Prompt:
 class Llm:
     """A loaded LLM; it answers questions, each with one of its adapters or none.
 
-    template: the wording that the LLM reads without an adapter. max_tokens: of a prompt and its answer together (the paper:
-    1,024); candidates are left out of a longer one. batch: prompts in one forward pass. Threads may share it.
+    template: the wording that the LLM reads without an adapter. max_tokens: of a prompt and its answer together; candidates are left
+    out of a longer one. batch: prompts in one forward pass. Threads may share it.
     """
 
     name = "llama"
 
-    def __init__(self, model: Any, tokenizer: Any, template: PromptTemplate | None = None, max_tokens: int = 1024, batch: int = 8) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, template: PromptTemplate | None = None, max_tokens: int = MAX_TOKENS, batch: int = 8
+    ) -> None:
         self.model, self.tokenizer, self.template = model, tokenizer, template or PromptTemplate()
         self.max_tokens, self.batch = max_tokens, batch
         self._adapters: dict[str, Adapter] = {}
@@ -131,7 +135,7 @@ class Llm:
                 continue
             prompt = self.prompt(q)
             if self._length(prompt) > self.max_tokens:
-                done[i] = Selection(q.candidates, _own_answer(q.candidates), (), Reason.FALLBACK_TOO_LONG, prompt.text, left_out=q.left_out)
+                done[i] = Selection(q.candidates, own_answer(q.candidates), (), Reason.FALLBACK_TOO_LONG, prompt.text, left_out=q.left_out)
             else:
                 prompts[i] = prompt
         # Prompts of like length waste little padding; PEFT's batches of mixed adapters refuse DoRA and leave hooks behind when they fail
@@ -161,7 +165,7 @@ class Llm:
         def plain(words: str) -> str:
             return spell_out(words, self.tokenizer, self._frame)
 
-        labelled = [_with_labels(c, plain) for c in q.candidates]
+        labelled = [with_labels(c, plain) for c in q.candidates]
         return spell_out(render(labelled, plain(q.expression), template, q.size), self.tokenizer)
 
     def _length(self, prompt: Prompt) -> int:
@@ -174,6 +178,10 @@ class Llm:
     def encode(self, prompt: str, template: PromptTemplate | None = None) -> list[int]:
         """Token ids of a prompt, up to where the answer begins."""
         return self._tokens(messages(prompt, template or self.template), template, add_generation_prompt=True)
+
+    def count_tokens(self, prompt: str, adapter: str | None) -> int | None:
+        """Of a prompt, as it is read with an adapter."""
+        return len(self.encode(prompt, self.template_for(adapter)))
 
     def answer(self, said: int | str, template: PromptTemplate | None = None) -> list[int]:
         """Token ids of an index, or of another answer, the end of the turn included."""
@@ -231,22 +239,11 @@ class Llm:
         return [pack.totals(logs) for pack, logs in zip(packs, logits.float().log_softmax(-1).cpu(), strict=True)]
 
 
-def messages(prompt: str, template: PromptTemplate) -> list[dict[str, str]]:
-    """The chat that carries a prompt."""
-    system = [{"role": "system", "content": template.system}] if template.system else []
-    return [*system, {"role": "user", "content": prompt}]
-
-
 def frame_words(tokenizer: Any) -> tuple[str, ...]:
     """Words of a chat format that are plain text, as Mixtral's "[INST]": an LLM takes them for the frame wherever they stand."""
     chat = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}, {"role": "user", "content": "x"}]
     text = tokenizer.apply_chat_template(chat, tokenize=False, date_string="")
     return tuple(sorted({word for word in text.split() if len(word) > 2 and not word.isalnum()}))
-
-
-def _with_labels(candidate: Candidate, change: Callable[[str], str]) -> Candidate:
-    others = tuple(replace(c, label=change(c.label)) for c in candidate.others)
-    return replace(candidate, label=change(candidate.label), others=others)
 
 
 def template_of(source: str) -> PromptTemplate | None:
@@ -272,11 +269,6 @@ def _chosen(q: Question, prompt: Prompt, logs: Tensor) -> Selection:
         candidates, int(probabilities.argmax()), tuple(probabilities.tolist()), reason, prompt.text, left_out=left_out,
         absent=float(all_of_them[count]) if len(logs) > count else None, calibrated=temperature > 0,
     )  # fmt: skip
-
-
-def _own_answer(candidates: Sequence[Candidate]) -> int:
-    """The first of the vision-language models' own answers."""
-    return min(range(len(candidates)), key=lambda i: min(c.rank for c in (candidates[i], *candidates[i].others)))
 
 
 @contextmanager

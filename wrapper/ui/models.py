@@ -151,14 +151,18 @@ def start(
     adapters: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = print,
     detectors: Mapping[str, str] | None = None,
+    llama: str | None = None,
 ) -> Loading:
     """Begin to load a preset for the handlers; small ones are loaded when this returns. Where it cannot be loaded, the
     bundled models serve instead; ModelError where those are what was asked for.
 
-    adapters, detectors: LLM adapters (folders or Hub ids) and detectors (specs) by name, besides the preset's own. tell: is told each
-    part before it is loaded.
+    adapters, detectors: LLM adapters (folders or Hub ids) and detectors (specs) by name, besides the preset's own. llama: another LLM in
+    place of the preset's, and of that for photographs. tell: is told each part before it is loaded.
     """
     preset, photographs = plain_presets(name)
+    if llama:
+        preset = replace(preset, llama=llama, adapters={})
+        photographs = replace(photographs, llama=llama, adapters={}) if photographs else None
     given, found = adapters or {}, detectors or {}
     if photographs:
         photographs = replace(photographs, detectors={**photographs.detectors, **found})
@@ -182,9 +186,10 @@ def load(
     adapters: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = print,
     detectors: Mapping[str, str] | None = None,
+    llama: str | None = None,
 ) -> Loaded:
     """As `start`, but wait until it is done."""
-    return start(name, adapters, tell, detectors).done.result()
+    return start(name, adapters, tell, detectors, llama).done.result()
 
 
 def asked() -> Loading:

@@ -14,7 +14,7 @@ from wrapper import adapters
 from wrapper.candidates import BY_LLM, NOT_FOUND, Candidate, Reason, Selection, iou, is_correct
 from wrapper.draw import COLORS, OTHER, SEVERAL
 from wrapper.scenes.kinds import KINDS, SYNONYMS
-from wrapper.selectors.llama import Llm
+from wrapper.selectors.llama import MAX_TOKENS, Llm
 from wrapper.trace import explain
 from wrapper.ui import common, models
 from wrapper.ui.session import Picture, Session
@@ -210,8 +210,9 @@ def read(s: Session, selection: Selection) -> list[tuple[str, str]]:
     loaded = models.now()
     wrapper = loaded.asked_by(s.asked)
     name = wrapper.adapter_for(s.asked, s.settings.adapter)
-    tokens = len(wrapper.llm.encode(selection.prompt, wrapper.llm.template_for(name)))
-    rows = [("LLM", f"read {tokens} tokens of at most {wrapper.llm.max_tokens:,}")]
+    tokens = wrapper.llm.count_tokens(selection.prompt, name)
+    service = "a service" if selection.probabilities else "a service, which gave no probabilities"
+    rows = [("LLM", service if tokens is None else f"read {tokens} tokens of at most {MAX_TOKENS:,}")]
     if selection.left_out:
         rows.append(("Left out", f"{selection.left_out} boxes: a prompt takes no more"))
     found = adapters.record(loaded.adapters[name]) if name is not None and name in loaded.adapters else None

@@ -28,7 +28,7 @@ from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
-from wrapper.ui import api, benchmark, common, compare, locate, models
+from wrapper.ui import api, benchmark, common, compare, folder, locate, models
 from wrapper.ui.theme import LOOKS
 
 TITLE = "LLM-wrapper"
@@ -71,6 +71,8 @@ def build(
                 api.build()
             with gr.Tab("Compare", id="compare") as second:
                 lists = [first.adapter, compare.build(second, first)]
+            with gr.Tab("Folder", id="folder"):
+                folder.build()
             with gr.Tab("Benchmark", id="benchmark"):
                 lists.append(benchmark.build(first, tabs))
         status = gr.Markdown(elem_id="status")  # filled once the page is there, below which it must not stand first

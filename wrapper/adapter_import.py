@@ -28,9 +28,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from wrapper.errors import ModelError
 from wrapper.prompt import FILE_NAME, PromptTemplate
-from wrapper.proposals import fingerprint, write_whole
+from wrapper.proposals import fingerprint
 from wrapper.proposers.loading import load_pretrained
 from wrapper.selectors.lora import PICKLE, WEIGHTS, check_places, read_config, without_advice
+from wrapper.writing import write_whole
 
 CONFIG = "adapter_config.json"
 FILES = (CONFIG, WEIGHTS, PICKLE, FILE_NAME)

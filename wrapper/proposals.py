@@ -7,7 +7,6 @@ order, and a closing line with the number of rows and the mean time.
 import glob
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,16 +140,6 @@ def _plain_fields(proposer: Proposer) -> dict[str, Any]:
 def _flat(settings: Settings) -> dict[str, Any]:
     head = {"preset": settings.preset, "proposers": list(settings.proposers)}
     return head | {f"model {k}": v for k, v in settings.models.items()} | dict(settings.options)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is never seen half-written: under another name, to the disk, then renamed."""
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def parts(out: Path) -> list[Path]:

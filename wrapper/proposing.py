@@ -22,8 +22,9 @@ from wrapper.datasets import Dataset, Example
 from wrapper.errors import DataError, at_the_cost_of_a_row
 from wrapper.expressions import normalise
 from wrapper.pipeline import collect
-from wrapper.proposals import FORMAT, Settings, parts, write_whole
+from wrapper.proposals import FORMAT, Settings, parts
 from wrapper.proposers.base import Proposer
+from wrapper.writing import write_whole
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def test_the_page_opens_answered_with_everything_in_view(visit: Any, size: str) 
 
 SEEN = """() => {
   const seen = (e) => { const r = e.getBoundingClientRect(); return r.width && r.height && r.top < innerHeight && r.left < innerWidth
-    && getComputedStyle(e).visibility !== 'hidden'; };
+    && getComputedStyle(e).visibility !== 'hidden' && !e.closest('.visually-hidden'); };  // Gradio measures its tabs by copies
   const pressed = 'button, a, input:not([type=file]), select, textarea, summary, [role=listbox]';
   const controls = [...document.querySelectorAll(pressed)].filter(seen);
   let words = 0;
@@ -516,6 +516,45 @@ def test_wrong_answers_are_stepped_through_and_opened_in_locate(visit: Any) -> N
     assert "right" in settled(page) or "wrong" in settled(page)
 
 
+def find_in_all(page: Any) -> None:
+    names = ("size-1.jpg", "relation-7.jpg", "coffee.jpg")
+    page.locator("#folder input.files").set_input_files([str(EXAMPLES / name) for name in names])
+    page.locator("#folder .bring .words").fill("size-1.jpg: the smallest book\nrelation-7.jpg: the dog nearest to the clock\ncoffee.jpg: the cup")
+    page.get_by_role("button", name="Find in all").click()
+    page.get_by_text("3 of 3 answered").wait_for()
+
+
+def test_many_pictures_are_looked_at_by_keyboard_and_taken_away_as_labels(visit: Any, tmp_path: Path) -> None:
+    """Also after the page was loaded again."""
+    page = visit()
+    page.get_by_role("tab", name="Folder").click()
+    page.get_by_role("button", name="Find in all").click()
+    page.get_by_text("There are no pictures.").wait_for()
+    find_in_all(page)
+    page.locator("#folder .frame").focus()
+    shown = page.locator("#folder .words-of")
+    first = shown.inner_text()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 approved").wait_for()
+    assert shown.inner_text() != first
+    corner = page.locator("#folder .shot").bounding_box()
+    drag(page, (corner["x"] + 20, corner["y"] + 20), (90, 70))
+    page.keyboard.press("Enter")
+    page.get_by_text("2 approved").wait_for()
+    page.reload(wait_until="domcontentloaded")
+    answer(page).wait_for()
+    page.get_by_role("tab", name="Folder").click()
+    page.get_by_text("3 of 3 answered, 2 approved").wait_for()
+    page.locator("#folder .frame").focus()
+    page.keyboard.press("n")
+    page.get_by_text("3 approved").wait_for()
+    with page.expect_download() as download:
+        page.locator("#folder").get_by_role("button", name="COCO").click()
+    download.value.save_as(tmp_path / "labels.json")
+    found = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    assert len(found["images"]) == 3 and len(found["annotations"]) == 2
+
+
 def test_no_serious_barrier_for_people_with_disabilities(visit: Any, look: str) -> None:
     """axe-core's serious and critical rules."""
     page = visit(look)
@@ -524,12 +563,14 @@ def test_no_serious_barrier_for_people_with_disabilities(visit: Any, look: str) 
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     serious = []
-    for tab in ("Locate", "Compare", "Benchmark"):
+    for tab in ("Locate", "Compare", "Folder", "Benchmark"):
         page.get_by_role("tab", name=tab).click()
         page.get_by_role("tab", name=tab, selected=True).wait_for()
         if tab == "Compare":
             page.locator("#board .go").click()
             page.locator("#board .matrix").wait_for()
+        if tab == "Folder":
+            find_in_all(page)
         page.wait_for_timeout(SECONDS / 2)  # until its parts have moved to their places
         found = axe.Axe().run(page).response["violations"]
         serious += [

@@ -19,13 +19,13 @@ from wrapper.evaluation.metrics import Figures, outcome
 from wrapper.evaluation.runner import read_results
 from wrapper.merging import canonical
 from wrapper.presets import PRESETS
-from wrapper.proposals import write_whole
 from wrapper.quiet import quiet_libraries
 from wrapper.scenes.dataset import BENCHMARK_SEED, Scene, scenes
 from wrapper.scenes.expressions import CATEGORIES
 from wrapper.scenes.layout import Split
 from wrapper.selectors.base import Question
 from wrapper.selectors.llama import Llm
+from wrapper.writing import write_whole
 
 
 def perfect(scene: Scene) -> list[Candidate]:

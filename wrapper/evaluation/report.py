@@ -28,7 +28,8 @@ from wrapper.evaluation.metrics import Share, difference
 from wrapper.evaluation.runner import candidates_file, figures_of, hits, read_results, slug
 from wrapper.merging import Merging
 from wrapper.presets import adapter_name
-from wrapper.proposals import Proposed, read_candidates, write_whole
+from wrapper.proposals import Proposed, read_candidates
+from wrapper.writing import write_whole
 
 PAPER = {
     "gd": ("60.09", "58.05", "about 78.0"),

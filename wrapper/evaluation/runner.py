@@ -28,10 +28,11 @@ from wrapper.inventory import check_room, parts
 from wrapper.merging import Merging
 from wrapper.pipeline import check_proposers, load_language_model, load_proposers
 from wrapper.presets import Preset
-from wrapper.proposals import Proposals, Proposed, Settings, fingerprint, read_candidates, revision, write_whole
+from wrapper.proposals import Proposals, Proposed, Settings, fingerprint, read_candidates, revision
 from wrapper.proposers.base import Proposer
 from wrapper.proposing import Worker, finish, propose
 from wrapper.selectors.base import LanguageModel, OwnAnswer, Selector
+from wrapper.writing import write_whole
 
 RESULTS = "results.json"
 AT_ONCE = 64

@@ -36,13 +36,14 @@ from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST
 from wrapper.pipeline import check_proposers, load_llm
 from wrapper.presets import Preset
-from wrapper.proposals import Proposals, Proposed, revision, write_whole
+from wrapper.proposals import Proposals, Proposed, revision
 from wrapper.selectors.calibration import LEAST, answered, fitted
 from wrapper.selectors.experts import has_experts
 from wrapper.selectors.llama import Llm
 from wrapper.selectors.lora import without_advice
 from wrapper.training.rows import Rows, best, make_rows
 from wrapper.training.settings import TrainSettings
+from wrapper.writing import write_whole
 
 CHECKPOINTS = "checkpoints"
 EXPERTS = r".*\.experts\..*"

@@ -20,6 +20,7 @@ CSS = """
   #title h1 { display: block; font-size: 20px; }
   #title p { margin: 0; font-size: 14px; line-height: 1.3; }
   main .contain > .column { gap: 8px; }
+  .tab-wrapper .tab-container button { padding: 0 6px !important; font-size: 14px !important; }
 }
 @media (max-width: 640px) { .gallery-container .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
 .block > [data-testid="block-label"] + .image-container { padding-top: 2.4rem; box-sizing: border-box; }

@@ -1,4 +1,5 @@
-"""The picture with live boxes, and the board of comparisons: components of our own, each in an .html, a .css and a .js beside this file.
+"""Components of our own: the picture with live boxes, the board of comparisons, the reel of measured answers, and many pictures; each in
+an .html, a .css and a .js beside this file.
 
 A value is `wrapper.ui.view.View.value()`; what a visitor does there are events. Everything that needs no
 model happens in the browser: pointing out, walking, zooming, drawing.
@@ -19,7 +20,7 @@ def text(name: str) -> str:
 
 
 def component(name: str, style: str, **given: Any) -> gr.HTML:
-    """One of the two components: its .html, and the scripts and styles that both share before its own."""
+    """One of the components: its .html, and the scripts that all share before its own."""
     return gr.HTML(
         value=None, html_template=text(f"{name}.html"), css_template=style, js_on_load=text("shapes.js") + text(f"{name}.js"),
         apply_default_css=False, elem_id=name, **given,
@@ -44,3 +45,8 @@ def board() -> gr.HTML:
 def reel() -> gr.HTML:
     """A measured run's answers, one at a time. Its events: "look" and "locate"."""
     return component("reel", text("canvas.css") + text("reel.css"))
+
+
+def folder(server_functions: Sequence[Callable[..., Any]]) -> gr.HTML:
+    """Many pictures, whose answers are looked at one by one. Its events: "run", "look", "decide" and "halt"."""
+    return component("folder", text("canvas.css") + text("folder.css"), server_functions=list(server_functions))

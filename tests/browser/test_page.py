@@ -519,7 +519,9 @@ def test_wrong_answers_are_stepped_through_and_opened_in_locate(visit: Any) -> N
 def find_in_all(page: Any) -> None:
     names = ("size-1.jpg", "relation-7.jpg", "coffee.jpg")
     page.locator("#folder input.files").set_input_files([str(EXAMPLES / name) for name in names])
-    page.locator("#folder .bring .words").fill("size-1.jpg: the smallest book\nrelation-7.jpg: the dog nearest to the clock\ncoffee.jpg: the cup")
+    page.locator("#folder .bring .words").fill(
+        "size-1.jpg: the smallest book\nrelation-7.jpg: the dog nearest to the clock\ncoffee.jpg: the cup"
+    )
     page.get_by_role("button", name="Find in all").click()
     page.get_by_text("3 of 3 answered").wait_for()
 

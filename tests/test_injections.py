@@ -59,7 +59,7 @@ def test_florences_frame_survives(wrapper: Wrapper, text: str) -> None:
     florence: Any = wrapper.proposers["florence2"]
     control = set(florence.processor.tokenizer.get_added_vocab().values())
     for task in florence.tasks[:2]:
-        ids = [florence._tokens([Prompt(task, words)])["input_ids"][0].tolist() for words in (text, "harmless")]
+        ids = [florence.tokens([Prompt(task, words)])["input_ids"][0].tolist() for words in (text, "harmless")]
         assert [t for t in ids[0] if t in control] == [t for t in ids[1] if t in control]
 
 

@@ -31,7 +31,7 @@ def read_zip(path: Path, folder: Path) -> Dataset:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            wanted = _checked([m for m in archive.infolist() if not m.is_dir()])
+            wanted = _checked([m for m in archive.infolist() if m.filename and not m.is_dir()])  # a name may be empty
             [rows] = (folder.joinpath(*place.parts) for place in wanted if place.suffix.lower() == ROWS)
             for place, member in wanted.items():
                 out = folder.joinpath(*place.parts)

@@ -13,7 +13,7 @@ from typing import Any
 
 from wrapper.datasets.base import Collector, Dataset, PictureFile, picture_size
 from wrapper.datasets.files import read_bytes, read_json
-from wrapper.errors import DataError
+from wrapper.errors import DataError, in_a_line
 
 SPLIT_SIZES: Mapping[tuple[str, str, str], int] = {
     ("refcocog", "umd", "train"): 80_512,
@@ -63,7 +63,7 @@ def read_plain_pickle(path: Path) -> Any:
     except DataError as error:
         raise DataError(f"{path} was not opened: {error}. Download it again from the refer project.") from error
     except BROKEN as error:
-        raise DataError(f"{path} is damaged or no pickle ({error}). Download it again.") from error
+        raise DataError(f"{path} is damaged or no pickle ({in_a_line(error)}). Download it again.") from error
 
 
 def read_refer(folder: Path, splitter: str, split: str, images: Path) -> Dataset:

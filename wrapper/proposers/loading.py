@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
+from wrapper import checksums
 from wrapper.errors import ModelError
 
 T = TypeVar("T")
@@ -16,10 +17,11 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
     """`load(source, **options)` with safetensors only, so that no pickle is ever opened.
 
     what: the part's name in messages, such as "Florence-2". Raises ModelError where the files are missing, of
-    another model or unreadable.
+    another model or unreadable, or bundled ones that were changed.
     """
     if _looks_like_folder(source) and not Path(source).is_dir():
         raise ModelError(f"{what}: there is no folder {source}. Check the path, or give a Hugging Face Hub id such as owner/name.")
+    checksums.check(source)
     try:
         return load(source, **options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:

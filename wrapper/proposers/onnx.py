@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 from PIL import Image
 
+from wrapper import checksums
 from wrapper.errors import ModelError, is_of_one_row
 from wrapper.proposers.detections import Detections, detections
 
@@ -135,6 +136,7 @@ class OnnxDetector:
             raise ModelError(f"{path} names the model {settings.model}; it has to lie in the same folder.")
         if not model.is_file():
             raise ModelError(f"There is no file {model}, which {path.name} names.")
+        checksums.check(model)
         offered = onnxruntime.get_available_providers()
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in offered]
         try:

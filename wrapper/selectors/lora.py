@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.utils.hub import cached_file
 
+from wrapper import checksums
 from wrapper.errors import ModelError
 from wrapper.proposers.loading import load_pretrained
 
@@ -96,6 +97,7 @@ def read_config(source: str) -> PeftConfig:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        checksums.check(file)
         return load_file(file)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"The adapter's file {file} cannot be read ({error}). Take it from its source again.") from error

@@ -158,9 +158,13 @@ def _event(listener: dict[str, Any]) -> str:
 def test_every_event_of_the_components_is_listened_to(page: gr.Blocks) -> None:
     sent = set(re.findall(r"(?:ask|edit|trigger)\('(\w+)'", text("canvas.js") + text("board.js")))
     assert sent == ASKING | {"halt"}
+    of_folder = set(re.findall(r"(?:send|trigger)\('(\w+)'", text("folder.js")))
+    assert of_folder == {"run", "look", "decide", "halt"}
+    listened = {_event(d) for d in page.get_config_file()["dependencies"]}
+    assert sent | of_folder <= listened
 
 
-@pytest.mark.parametrize("file", ["canvas.css", "board.css"])
+@pytest.mark.parametrize("file", ["canvas.css", "board.css", "reel.css", "folder.css"])
 def test_styles_say_nothing_that_a_template_would_read(file: str) -> None:
     """Gradio reads them as a Handlebars template inside a JavaScript one."""
     assert not re.search(r"\{\{|\}\}|\$\{|`|\\\\", text(file))

@@ -143,7 +143,9 @@ def test_nothing_is_cancelled_by_gradio_itself(page: gr.Blocks) -> None:
     listeners = page.get_config_file()["dependencies"]
     assert not any(d["cancels"] for d in listeners)
     halting = [d for d in listeners if _event(d) == "halt"]
-    assert len(halting) == 3 and not any(d["queue"] for d in halting), "of the canvas, the board and the folder; at once, whatever is being asked"
+    assert len(halting) == 3 and not any(d["queue"] for d in halting), (
+        "of the canvas, the board and the folder; at once, whatever is being asked"
+    )
 
 
 ASKING = {

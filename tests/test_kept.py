@@ -37,3 +37,14 @@ def test_pictures_are_told_apart_by_what_they_show() -> None:
     white, same = Image.new("RGB", (4, 6), "white"), Image.new("RGB", (4, 6), "white")
     others = [Image.new("RGB", (6, 4), "white"), Image.new("L", (4, 6), "white"), Image.new("RGB", (4, 6), "black")]
     assert digest(white) == digest(same) and len({digest(i) for i in [white, *others]}) == 4
+
+
+def test_what_is_too_old_goes_by_itself() -> None:
+    """Also where nobody asks for anything any longer."""
+    store: Kept[str, str] = Kept(1000, seconds=-0.95)  # looked after in a twentieth of a second, and too old at once
+    store._kept["old"] = kept._One("value", 0.0, 10)
+    store._expect()
+    watch = store._watch
+    assert watch is not None and watch.daemon
+    watch.join(5)
+    assert not store._kept

@@ -86,3 +86,8 @@ def test_label_studio_tells_what_was_looked_at_from_what_was_not() -> None:
     assert "annotations" not in tasks[4] and tasks[4]["predictions"][0]["score"] == 0.7
     config = label_studio_config(LABELS)
     assert "<b>" not in config and config.count("<Label ") == 2
+
+
+def test_yolo_tells_pictures_apart_whose_endings_only_differ() -> None:
+    twins = [Label(f"a.{end}", (10, 10), CUP, (1.0, 1.0, 5.0, 5.0), True) for end in ("png", "jpg")]
+    assert sorted(as_yolo(twins)) == ["data.yaml", "labels/a-2.txt", "labels/a.txt"]

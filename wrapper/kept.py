@@ -30,6 +30,7 @@ class Kept(Generic[K, V]):
         self._kept: OrderedDict[K, _One[V]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        self._watch: threading.Timer | None = None
 
     def put(self, key: K, value: V, size: int) -> None:
         """Keep a value of so many bytes."""
@@ -39,8 +40,27 @@ class Kept(Generic[K, V]):
                 self._bytes -= self._kept.pop(key).size
             self._kept[key] = _One(value, now, size)
             self._bytes += size
-            while self._kept and (self._bytes > self.most_bytes or now - next(iter(self._kept.values())).since > self.seconds):
-                self._bytes -= self._kept.popitem(last=False)[1].size
+            self._drop(now)
+            if self._watch is None:
+                self._expect()
+
+    def _drop(self, now: float) -> None:
+        """Let go of what is too old or too much."""
+        while self._kept and (self._bytes > self.most_bytes or now - next(iter(self._kept.values())).since > self.seconds):
+            self._bytes -= self._kept.popitem(last=False)[1].size
+
+    def _expect(self) -> None:
+        """Look again when the oldest is too old: nobody may ask for anything until then."""
+        self._watch = threading.Timer(self.seconds + 1, self._expire)
+        self._watch.daemon = True
+        self._watch.start()
+
+    def _expire(self) -> None:
+        with self._lock:
+            self._watch = None
+            self._drop(time.monotonic())
+            if self._kept:
+                self._expect()
 
     def find(self, key: K) -> V | None:
         """The value of a key; None where there is none, or it is not kept any longer."""

@@ -52,7 +52,8 @@ def as_coco(labels: Sequence[Label]) -> dict[str, Any]:
 
 def as_yolo(labels: Sequence[Label]) -> dict[str, str]:
     """A YOLO data set's files by name: data.yaml, and labels/NAME.txt for each picture, which belongs in images/
-    (https://docs.ultralytics.com/datasets/detect). A class an expression; the file is empty where nothing is meant."""
+    (https://docs.ultralytics.com/datasets/detect). A class an expression; the file is empty where nothing is meant. Of pictures whose names
+    differ in their endings only, which YOLO cannot tell apart, the later ones' labels get a number, and so must they."""
     names = _expressions(labels)
     files = {x.picture: "" for x in labels}
     for x in labels:
@@ -61,7 +62,7 @@ def as_yolo(labels: Sequence[Label]) -> dict[str, str]:
             shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
             files[x.picture] += " ".join([str(names.index(x.expression)), *(f"{v:.6f}" for v in shares)]) + "\n"
     listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
-    written = {f"labels/{name.rsplit('.', 1)[0]}.txt": text for name, text in files.items()}
+    written = {f"labels/{stem}.txt": text for stem, text in zip(_stems(list(files)), files.values(), strict=True)}
     return {"data.yaml": f"path: .\ntrain: images\nval: images\nnames:\n{listed}"} | written
 
 
@@ -99,6 +100,19 @@ def _rectangle(x: Label, box: Box) -> dict[str, Any]:
         "id": "box0", "from_name": "box", "to_name": "image", "type": "rectanglelabels", "value": value,
         "original_width": width, "original_height": height, "image_rotation": 0,
     }  # fmt: skip
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """Names without their endings, each once."""
+    found: list[str] = []
+    for name in names:
+        stem, number = name.rsplit(".", 1)[0] or name, 1
+        own = stem
+        while own in found:
+            number += 1
+            own = f"{stem}-{number}"
+        found.append(own)
+    return found
 
 
 def _expressions(labels: Sequence[Label]) -> list[str]:

@@ -99,7 +99,7 @@ def _check_fields(part: str, text: str, allowed: set[str]) -> None:
         raise ModelError(f"The prompt template's `{part}` has unbalanced braces ({error}); write {{{{ for a brace.") from error
     for name, spec in found:
         if name not in allowed or spec:
-            raise ModelError(f"The prompt template's `{part}` uses {{{name}}}; it may use {', '.join(sorted(allowed))}.")
+            raise ModelError(f"The prompt template's `{part}` uses {{{one_line(name)}}}; it may use {', '.join(sorted(allowed))}.")
 
 
 def one_line(text: str) -> str:

@@ -25,6 +25,7 @@ from wrapper.presets import Preset
 from wrapper.proposers import api
 from wrapper.proposers.base import Proposer
 from wrapper.selectors.base import Question
+from wrapper.selectors.endpoint import EndpointSettings
 
 FORMAT = "llm-wrapper candidates 2"
 """1 asked models with the words as they were written, and cut each proposer's list at 20."""
@@ -105,8 +106,10 @@ def fingerprint(*files: Path) -> str:
 
 def revision(source: str) -> str:
     """What pins a checkpoint or an adapter: name@commit for the Hub, name@digest of weights and wording for a folder."""
-    if source.startswith(SERVICE):
-        return source  # what a service serves today, it need not tomorrow
+    if source.startswith(SERVICE):  # what a service serves today, it need not tomorrow; what is asked of it is known
+        settings = EndpointSettings.load(source)
+        wording = Path(settings.template) / "prompt.json"
+        return f"{SERVICE}{settings.url}#{settings.model}" + (f"@{fingerprint(wording)}" if settings.template and wording.is_file() else "")
     folder = Path(source)
     if folder.is_dir():
         beside = [folder / name for name in ("adapter_config.json", "prompt.json") if (folder / name).is_file()]

@@ -550,6 +550,11 @@ def test_many_pictures_are_looked_at_by_keyboard_and_taken_away_as_labels(visit:
     page.locator("#folder .frame").focus()
     page.keyboard.press("n")
     page.get_by_text("3 approved").wait_for()
+    page.locator("#folder .bring .words").fill("size-1.jpg: the book")
+    page.locator("#folder input.files").set_input_files([str(EXAMPLES / name) for name in ("size-1.jpg", "coffee.jpg")])
+    page.get_by_role("button", name="Find in all").click()
+    page.get_by_text("Nothing is asked about coffee.jpg").wait_for()
+    assert "3 approved" in page.locator("#folder .far").inner_text(), "what was there stays"
     with page.expect_download() as download:
         page.locator("#folder").get_by_role("button", name="COCO").click()
     download.value.save_as(tmp_path / "labels.json")

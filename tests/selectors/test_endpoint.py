@@ -131,6 +131,32 @@ def test_a_service_that_gives_no_log_probabilities_is_asked_without_from_then_on
     assert ["logprobs" in b for b in service.bodies] == [True, False, False]
 
 
+def test_questions_that_are_under_way_when_log_probabilities_are_refused_are_answered(service: Service, llm: Endpoint) -> None:
+    def slowly(body: dict[str, Any]) -> Reply:
+        time.sleep(0.1)
+        return (400, {}) if "logprobs" in body else says("2")
+
+    service.answer = slowly
+    assert [s.index for s in llm.select([ASKED] * 6)] == [2] * 6
+    assert not llm.gives_logprobs
+
+
+def test_a_question_that_is_refused_either_way_says_nothing_of_log_probabilities(service: Service, llm: Endpoint) -> None:
+    service.answer = lambda body: (400, {"error": {"message": "too long"}})
+    with pytest.raises(ModelError, match="400: too long"):
+        llm.select([ASKED])
+    assert llm.gives_logprobs
+
+
+def test_a_word_with_and_without_a_blank_is_one(service: Service, llm: Endpoint) -> None:
+    service.answer = lambda body: says("2", {"2": 0.8, "1": 0.15, " 2": 0.01})
+    assert llm.select([ASKED])[0].probabilities[2] == pytest.approx(0.8 / 0.95)
+    strange = [{"token": t, "logprob": v} for t, v in (("1", 1000), ("2", -0.1), ("0", -1e300))]
+    told = {"content": [{"token": "2", "top_logprobs": strange}]}
+    service.answer = lambda body: (200, {"choices": [{"message": {"content": "2"}, "logprobs": told}]})
+    assert llm.select([ASKED])[0].probabilities == pytest.approx((0.0, 0.0, 1.0))
+
+
 @pytest.mark.parametrize("said", ["3", "-1", "one", "1.", "The answer is 1", "١", "1 2", "0x1", "99999999999999999999", "{}"])
 def test_what_is_no_index_is_not_taken_for_one(service: Service, llm: Endpoint, said: str) -> None:
     """Nothing is read into it: a model's own answer is taken, and that is said."""
@@ -261,8 +287,9 @@ def test_the_token_goes_to_the_service_and_nowhere_else(service: Service, monkey
     ],
 )
 def test_a_spec_that_cannot_be_is_refused(spec: str) -> None:
-    with pytest.raises(ModelError, match=r"Write openai:URL#MODEL"):
+    with pytest.raises(ModelError, match=r"Write openai:URL#MODEL") as error:
         Endpoint.load(spec)
+    assert "secret" not in str(error.value)
 
 
 def test_a_settings_file_says_the_wording_and_no_more_than_there_is(tmp_path: Path) -> None:

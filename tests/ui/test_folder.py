@@ -12,6 +12,7 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from tests.ui.visits import visit_of
+from wrapper.errors import ModelError
 from wrapper.ui import common, folder, models
 from wrapper.ui.turns import turns
 
@@ -101,12 +102,50 @@ def test_a_picture_that_cannot_be_answered_costs_itself_only(pictures: list[str]
     assert "not kept any longer" in (folder.found(token).state(1).failed or "")
 
 
+def test_what_cannot_be_opened_costs_itself_and_is_no_label(pictures: list[str]) -> None:
+    """A file that is no picture, or one of somebody else's."""
+    Path(pictures[0]).write_bytes(b"<svg/>")
+    [*_, last] = steps(paths=[pictures[0], "/etc/passwd", pictures[2]], names=NAMES, words="the cup")
+    queue = folder.found(last["session"])
+    assert (last["answered"], last["failed"]) == (3, 2) and "picture" in (queue.state(1).failed or "")
+    entry = folder.entry(queue, 0)
+    assert entry["failed"] and entry["why"] and entry["picture"] is None
+    send(folder.decide, session=last["session"], item=0, what="nothing")
+    assert [x.picture for x in folder.found(last["session"]).labels()] == ["coffee.jpg"]
+
+
+def test_a_service_that_fails_ends_the_run_and_marks_nothing(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sentence is shown, and Go on asks again."""
+    real = folder.answers.settled
+
+    def refuse(s: Any) -> Any:
+        with common.as_page_errors():
+            raise ModelError("The service refused (401). Check the token.")
+
+    monkeypatch.setattr(folder.answers, "settled", refuse)
+    first, *_, last = steps(paths=pictures, names=NAMES, words="the cup")
+    assert last["error"] == "The service refused (401). Check the token." and last["run"]
+    monkeypatch.setattr(folder.answers, "settled", real)
+    token = first["session"]
+    assert folder.found(token).open() == [0, 1, 2]
+    *_, end = steps(number=2, session=token, again="failed")
+    assert (end["answered"], end["failed"]) == (3, 0)
+
+
+def test_others_have_their_turn_after_some_seconds(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "SLICE", -1.0)
+    *_, last = steps(paths=pictures, names=NAMES, words="the cup")
+    assert last["more"] and last["busy"] and last["answered"] == 0
+    monkeypatch.setattr(folder, "SLICE", 60.0)
+    *_, end = steps(number=2, session=last["session"])
+    assert not end["more"] and not end["busy"] and end["answered"] == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"paths": []}, "There are no pictures"),
         ({"names": ["a"]}, "There are no pictures"),
-        ({"paths": ["/etc/passwd"] * 3}, "not here"),
         ({"words": "  "}, "Nothing is asked about"),
         ({"words": 5}, "longer than"),
         ({"words": "x" * 30_000}, "longer than"),

@@ -1,6 +1,5 @@
 """Many pictures: what is done is written down as it is done, and nothing of it is lost."""
 
-import json
 import os
 import signal
 import subprocess
@@ -121,5 +120,18 @@ def test_words_are_about_all_pictures_or_about_one() -> None:
 
 
 def test_pictures_of_one_name_are_told_apart() -> None:
-    assert told_apart(["a.png", "a.jpg", "b", "a.png", "b", "a-2.png"]) == ["a.png", "a-2.jpg", "b", "a-3.png", "b-2", "a-2-2.png"]
-    assert json.dumps(told_apart([".hidden", ".hidden"])) == '[".hidden", ".hidden-2"]'
+    assert told_apart(["a.png", "a.jpg", "b", "a.png", "b", "a-2.png"]) == ["a.png", "a.jpg", "b", "a-2.png", "b-2", "a-2-2.png"]
+    assert told_apart([".hidden", ".hidden"]) == [".hidden", ".hidden-2"]
+
+
+def test_words_find_pictures_by_their_own_names() -> None:
+    """Of two files of one name, both; a colon may stand in a name."""
+    assert parse_words("a.jpg: the cup\nb.jpg: x", ["a.jpg", "a.jpg", "b.jpg"]) == [["the cup"], ["the cup"], ["x"]]
+    assert parse_words("12:30.png: the clock", ["12:30.png"]) == [["the clock"]]
+
+
+def test_what_failed_is_asked_again_only_where_that_is_wanted(queue: Queue) -> None:
+    queue.fail(3, "The service was away.")
+    assert queue.open() == [] and queue.open(again=True) == [3]
+    queue.answer(3, chosen(0.8), ("gdrec",))
+    assert queue.open(again=True) == [] and queue.state(3).failed is None

@@ -68,6 +68,8 @@ class Measured:
 
 def measure(work: Work, pairs: int) -> Measured:
     """Check that both ways give the same, then time them in turns, plain first, after a warm-up of each."""
+    for way in (work.plain, work.ours):
+        seconds(way)
     (expected, plain_peak), (found, ours_peak) = peak(work.plain), peak(work.ours)
     same = sum(alike(a, b) for a, b in zip(expected, found, strict=True))
     plain, ours = [], []

@@ -22,7 +22,7 @@ from wrapper.evaluation.compare import compare_methods, methods_with
 from wrapper.evaluation.methods import every
 from wrapper.expressions import normalise
 from wrapper.inventory import check_room, parts
-from wrapper.pipeline import Wrapper, load_llm, load_proposers
+from wrapper.pipeline import Wrapper, check_proposers, load_llm, load_proposers
 from wrapper.presets import Preset, adapter_name
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
@@ -64,6 +64,8 @@ def works(plan: Plan) -> Iterator[Work]:
     if unknown := [name for name in plan.works if name not in ALL_OF_THEM]:
         raise DataError(f"There is no work {', '.join(unknown)} to measure. Choose from {', '.join(ALL_OF_THEM)}.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if "again" in plan.works and plan.questions < 2:
+        raise DataError("A second question about a picture needs two pictures, whose questions change places. Ask for 2 questions or more.")
     names, asks_llm = _proposers(plan), any(name in NEEDS_LLM for name in plan.works)
     check_room(parts(plan.preset, device.type == "cuda", names, asks_llm), device)
     proposers = {n: _of_tokens(p, plan.tokens) for n, p in (load_proposers(plan.preset, names, device) if names else {}).items()}
@@ -74,12 +76,11 @@ def works(plan: Plan) -> Iterator[Work]:
 
 
 def questions(data: str, count: int) -> Asked:
-    """So many pictures with an expression each, from the first on and round again."""
-    found = datasets.read(data).examples[:count]
-    if not found:
-        raise DataError(f"There is nothing in {data} to ask about.")
-    pictures = [(e.image.open(), normalise(e.expression)) for e in found]
-    return list(itertools.islice(itertools.cycle(pictures), count))
+    """So many different pictures with an expression each, from the first on."""
+    different = {e.image.key: e for e in datasets.read(data).examples}
+    if len(different) < count:
+        raise DataError(f"{data} has {len(different)} pictures, fewer than {count} questions. Ask for fewer, or name more data.")
+    return [(e.image.open(), normalise(e.expression)) for e in itertools.islice(different.values(), count)]
 
 
 def _proposers(plan: Plan) -> list[str]:
@@ -87,7 +88,10 @@ def _proposers(plan: Plan) -> list[str]:
         return list(plan.preset.proposers)
     if {"locate", "again"} & set(plan.works):
         return list(plan.preset.usual)
-    return [{"florence2": "florence2", "grounding-dino": "gdrec"}[w] for w in plan.works if w in ("florence2", "grounding-dino")]
+    names = [{"florence2": "florence2", "grounding-dino": "gdrec"}[w] for w in plan.works if w in ("florence2", "grounding-dino")]
+    if names:
+        check_proposers(names, plan.preset.proposers)
+    return names
 
 
 def _of_tokens(proposer: Proposer, count: int | None) -> Proposer:
@@ -267,7 +271,7 @@ def forwards(proposers: Any, llm: Llm | None) -> list[tuple[Any, str]]:
             ]
             found.append((p.model.lm_head, "forward"))
         elif isinstance(p, GroundingDinoRec):
-            found.append((p.detector.model, "forward"))
+            found += [(p.detector.model, "forward"), (p.detector.model.model.backbone, "look")]
         elif not isinstance(p, GroundingDino):  # GD's is GDrec's
-            found.append((p, "propose"))
+            found += [(session, "run")] if (session := getattr(getattr(p, "detector", None), "session", None)) is not None else []
     return found + ([(llm.model, "forward")] if llm is not None else [])

@@ -44,8 +44,9 @@ def read_zip(path: Path, folder: Path) -> Dataset:
                     continue  # a name that this system cannot hold; its rows will say that the picture is missing
                 with archive.open(member) as packed, file:
                     shutil.copyfileobj(packed, file)
-    # Damaged data are each compression's own error; a password, or a compression that Python lacks, is a RuntimeError
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+    # Damaged data are each compression's own error; a name that is no text is a UnicodeDecodeError; a password, or a compression that
+    # Python lacks, is a RuntimeError
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise DataError(f"The archive cannot be unpacked ({error}). Pack it again as a plain zip file without a password.") from error
     # bzip2's word for damaged data; or the file system's: a name that it cannot hold, no room. Not in its own words, which say where
     except OSError as error:

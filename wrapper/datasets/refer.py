@@ -7,6 +7,7 @@ whatever else it names, so that opening one can run no code.
 import io
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,17 @@ PLAIN = {("builtins", n) for n in ("set", "frozenset")} | {("__builtin__", n) fo
 
 BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError,
-    RecursionError,
+    RecursionError, struct.error,
 )  # fmt: skip
 """What unpickling raises for what is damaged or made to be."""
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Builds plain data and nothing else."""
+class PlainUnpickler(pickle._Unpickler):
+    """Builds plain data and nothing else.
+
+    Python's own unpickler and not C's, which is faster: told to remember something as its two-thousand-millionth, C's makes room for as
+    many, tens of gigabytes for a file of a hundred bytes.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """The only way in which a pickle can reach code."""

@@ -67,7 +67,8 @@ class EndpointSettings:
                 found = read_settings(cls, place)
             found.check()
         except (OSError, TypeError, ValueError, httpx.InvalidURL) as error:
-            raise ModelError(f"The LLM {spec} cannot be used ({error}). Write openai:URL#MODEL, or openai:FILE.json.") from error
+            named = "" if "@" in spec else f" {spec}"  # what stands before an @ may be a password
+            raise ModelError(f"The LLM{named} cannot be used ({error}). Write openai:URL#MODEL, or openai:FILE.json.") from error
         return found
 
     def check(self) -> None:
@@ -133,24 +134,28 @@ class Endpoint:
         return read_answer(q, prompt, choice, self.template)
 
     def _ask(self, chat: list[dict[str, str]]) -> "Choice":
-        found = self._send(chat, BRIEF)
-        return found if found.text else self._send(chat, LONG)
-
-    def _send(self, chat: list[dict[str, str]], most: int) -> "Choice":
-        """One answer. A service that refuses to give log-probabilities is asked without from then on."""
-        body: dict[str, Any] = {"model": self.settings.model, "messages": chat, "max_tokens": most, "temperature": 0}
         until = time.monotonic() + self.settings.patience
-        while True:
-            more = {"logprobs": True, "top_logprobs": TOP} if self.gives_logprobs else {}
-            asked = body | more
-            response = patiently(
-                lambda asked=asked: request(self.client, "POST", "/chat/completions", json=asked),  # type: ignore[misc]
-                self.settings.pause, until, "Ask again later, or see whether it is still running.", self.sleep,
-            )  # fmt: skip
-            if response.status_code in (400, 422) and self.gives_logprobs:
-                self.gives_logprobs = False
-                continue
-            return Choice.of(response)
+        found = self._choice(chat, BRIEF, until)
+        return found if found.text else self._choice(chat, LONG, until)
+
+    def _choice(self, chat: list[dict[str, str]], most: int, until: float) -> "Choice":
+        """One answer. A service that refuses a question with log-probabilities and answers it without is asked without from then on;
+        several threads may find that out at once."""
+        body: dict[str, Any] = {"model": self.settings.model, "messages": chat, "max_tokens": most, "temperature": 0}
+        if self.gives_logprobs:
+            response = self._send(body | {"logprobs": True, "top_logprobs": TOP}, until)
+            if response.status_code not in (400, 422):
+                return Choice.of(response)
+        response = self._send(body, until)
+        if response.status_code == 200:
+            self.gives_logprobs = False
+        return Choice.of(response)
+
+    def _send(self, body: dict[str, Any], until: float) -> httpx.Response:
+        return patiently(
+            lambda: request(self.client, "POST", "/chat/completions", json=body),
+            self.settings.pause, until, "Ask again later, or see whether it is still running.", self.sleep,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ def _top(told: Any) -> dict[str, float]:
         for token in told["content"]:
             if token["token"].strip():
                 return {str(t["token"]): float(t["logprob"]) for t in token["top_logprobs"]}
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         return {}
     return {}
 
@@ -218,7 +223,10 @@ def probabilities(choice: Choice, count: int, template: PromptTemplate) -> tuple
     """One a candidate, and one more for none where there is such an answer, from the likeliest first tokens; they sum to 1, and those that
     are not among the likeliest have 0. Empty where they are not given, or where the first token does not tell: of more than ten candidates
     "1" may begin "12", unless the tokenizer is seen to take several digits together."""
-    said = {text.strip(): value for text, value in choice.top.items() if math.isfinite(value)}
+    said: dict[str, float] = {}
+    for text, value in choice.top.items():  # the same word may come with and without a blank before it
+        if math.isfinite(value) and value <= 0.01:  # a log-probability, rounded
+            said[text.strip()] = max(value, said.get(text.strip(), -math.inf))
     if count > 10 and not any(text.isdigit() and len(text) > 1 for text in said):
         return ()
     answers = [str(i) for i in range(count)] + ([template.none] if template.none else [])

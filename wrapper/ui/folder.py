@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from wrapper.candidates import Box
-from wrapper.errors import DataError, WrapperError, at_the_cost_of_a_row
+from wrapper.candidates import Box, Selection
+from wrapper.errors import DataError, ImageError, ModelError, WrapperError, at_the_cost_of_a_row
 from wrapper.expressions import MAX_EXPRESSION, written
 from wrapper.kept import Kept
 from wrapper.labels import as_coco, as_jsonl, as_label_studio, as_yolo, label_studio_config
@@ -25,11 +26,15 @@ from wrapper.worlds import World
 
 MOST = 500
 """Pictures, and questions about them, in one queue."""
+MOST_NAME = 255
+"""Characters of a file's name, which no file system exceeds."""
+SLICE = 5.0
+"""Seconds for which one visitor's pictures are asked about before others have their turn."""
 MOST_WORDS = 20_000
 """Characters of all expressions together."""
 KINDS = ("coco", "yolo", "jsonl", "label-studio")
-queues: Kept[str, Queue] = Kept(1_000 * 10_000, common.KEPT)
-"""Of this process, by a name that cannot be guessed; each counts as 10,000 bytes, since its answers lie on disk as well."""
+queues: Kept[str, Queue] = Kept(200_000_000, common.KEPT)
+"""Of this process, by a name that cannot be guessed."""
 
 
 def begin(request: Request) -> tuple[str, Queue]:
@@ -42,54 +47,86 @@ def begin(request: Request) -> tuple[str, Queue]:
     text = request.data.get("words")
     if not isinstance(text, str) or len(text) > MOST_WORDS:
         raise DataError(f"The expressions are longer than {MOST_WORDS:,} characters. Write fewer.")
-    shown = told_apart([Path(str(name)).name[:120] or "picture" for name in names])
-    items = []
-    for path, name, asked in zip(paths, shown, parse_words(text, shown), strict=True):
-        file = common.uploaded(str(path))
-        size, world = common.open_upload(file).size, common.world_of_file(file).value
-        items += [Item(file, name, size, written(words[:MAX_EXPRESSION]), world) for words in asked]
-    if len(items) > MOST:
-        raise DataError(f"These are {len(items)} questions; {MOST} can be asked together. Choose fewer pictures or expressions.")
+    own = [Path(str(name)).name[:MOST_NAME] or "picture" for name in names]
+    asked = parse_words(text, own)
+    if sum(map(len, asked)) > MOST:
+        raise DataError(f"These are {sum(map(len, asked))} questions; {MOST} can be asked together. Choose fewer pictures or expressions.")
+    items, unread = list[Item](), dict[int, str]()
+    for path, name, wanted in zip(paths, told_apart(own), asked, strict=True):
+        file, size, world, why = _opened(str(path))
+        for words in wanted:
+            if why:
+                unread[len(items)] = why
+            items.append(Item(file, name, size, written(words[:MAX_EXPRESSION]), world))
     token = secrets.token_urlsafe(12)
     queue = Queue.begin(common.kept("folder", token), items)
-    queues.put(token, queue, 10_000)
+    for item, why in unread.items():
+        queue.fail(item, why)
+    queues.put(token, queue, queue.nbytes)
     return token, queue
 
 
+def _opened(path: str) -> tuple[str, tuple[int, int], str, str]:
+    """An uploaded picture's file, size and world, and why it cannot be opened, which costs itself only."""
+    try:
+        file = common.uploaded(path)
+        return file, common.open_upload(file).size, common.world_of_file(file).value, ""
+    except ImageError as error:
+        return "", (0, 0), World.PHOTOGRAPH.value, str(error)
+
+
 def found(token: str) -> Queue:
-    """A queue by its name; its pictures are in use. DataError where it is not kept any longer."""
+    """A queue by its name; it and its pictures are in use. DataError where it is not kept any longer."""
     queue = queues.find(token)
     if queue is None:
         raise DataError(GONE)
     for item in queue.items:
         common.touch(item.path)
     common.kept("folder", token)
-    queues.put(token, queue, 10_000)
+    queues.put(token, queue, queue.nbytes)
     return queue
 
 
 def run(event: gr.EventData, visit: gr.Request) -> Iterator[dict[str, Any]]:
-    """Pictures are brought, or the rest is to be asked: each answer as it comes."""
+    """Pictures are brought, or the rest is to be asked: each answer as it comes, for some seconds; then others have their turn, and the
+    page asks for more. Go on asks about those that failed, too."""
     request = Request.of(event)
     try:
         token, queue = (request.session, found(request.session)) if request.session else begin(request)
         yield shown(request.number, token, queue, None, busy=True).value()
-        first = True
-        for i in queue.open():
+        began, first, more = time.monotonic(), not request.session, False
+        for i in queue.open(again=request.text("again") == "failed"):
             if turns.are_over(_visitor(visit), request.number):
                 break
+            if more := time.monotonic() - began > SLICE:
+                break
+            found(token)
             failed: list[str] = []
             with at_the_cost_of_a_row(failed.append):
-                item = queue.items[i]
-                s = answers.settled(session(item))
-                queue.answer(i, s.answer, s.asked)
+                queue.answer(i, *_asked(queue.items[i]))
             for why in failed:
                 queue.fail(i, why)
             yield shown(request.number, token, queue, 0 if first else None, busy=True).value()
             first = False
-        yield shown(request.number, token, queue, None, busy=False).value()
+        ended = shown(request.number, token, queue, 0 if first else None, busy=more)
+        yield ended.value() | {"more": more}
     except (WrapperError, gr.Error) as error:
-        yield trouble(request.number, str(error.message) if isinstance(error, gr.Error) else str(error)).value()
+        said = str(error.message) if isinstance(error, gr.Error) else str(error)
+        yield trouble(request.number, said).value() | {"run": True}
+
+
+def _asked(item: Item) -> tuple[Selection, tuple[str, ...]]:
+    """The answer about an item, and by which proposers. What is wrong with its picture or words is its own; a service that does not
+    answer, or a GPU that is not to be had, is a ModelError, which ends the run."""
+    if not min(item.size):
+        common.uploaded(item.path)  # says what is wrong
+    try:
+        s = answers.settled(session(item))
+    except gr.Error as error:
+        if isinstance(error.__cause__, WrapperError):
+            raise error.__cause__ from None
+        raise ModelError(str(error.message)) from error
+    return s.answer, s.asked
 
 
 def session(item: Item) -> Session:
@@ -157,7 +194,7 @@ def shown(number: int | None, token: str, queue: Queue, place: int | None, busy:
         "failed": sum(s.failed is not None for s in states),
     }  # fmt: skip
     if busy is not None:
-        value["busy"] = busy
+        value |= {"busy": busy, "run": True}
     if place is not None and order:
         place = min(place, len(order) - 1)
         value |= {"place": place, "entry": entry(queue, order[place])}
@@ -169,8 +206,8 @@ def entry(queue: Queue, item: int) -> dict[str, Any]:
     i, s = queue.items[item], queue.state(item)
     selection = s.selection
     told = {
-        "item": item, "name": i.name, "words": i.words, "checked": s.checked, "truth": None if s.box is None else list(s.box),
-        "picture": picture(_picture(i)) if Path(i.path).is_file() else None,
+        "item": item, "failed": selection is None, "name": i.name, "words": i.words, "checked": s.checked,
+        "truth": None if s.box is None else list(s.box), "picture": picture(_picture(i)) if Path(i.path).is_file() else None,
     }  # fmt: skip
     if selection is None:
         return told | {"boxes": [], "pick": None, "found": False, "said": "Not answered", "sure": "", "why": s.failed or ""}

@@ -24,8 +24,8 @@ GONE = "These pictures are not kept any longer: they are kept for an hour after 
 
 @dataclass(frozen=True)
 class Item:
-    """What is asked. name: of the picture's file as its owner has it; path: where it is; size: (width, height) in pixels; world: what it
-    shows, a value of `World`."""
+    """What is asked. name: of the picture's file as its owner has it; path: where it is; size: (width, height) in pixels, zeros where it
+    cannot be opened; world: what it shows, a value of `World`."""
 
     path: str
     name: str
@@ -85,9 +85,15 @@ class Queue:
         """What is known of an item, by its place among them."""
         return self._states.get(item, State())
 
-    def open(self) -> list[int]:
-        """Items that the models have not answered yet."""
-        return [i for i in range(len(self.items)) if not self.state(i).done]
+    def open(self, again: bool = False) -> list[int]:
+        """Items that the models have not answered yet; again: also those that failed, which nobody has decided about."""
+        states = [self.state(i) for i in range(len(self.items))]
+        return [i for i, s in enumerate(states) if s.selection is None and not s.checked and (again or s.failed is None)]
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return 2_000 * len(self.items) + 3 * (self._journal.stat().st_size if self._journal.is_file() else 0)
 
     def order(self) -> list[int]:
         """Items as they are to be looked at: answered ones that nobody has looked at, the least sure first; then those that were."""
@@ -112,7 +118,7 @@ class Queue:
         found = []
         for i, item in enumerate(self.items):
             s = self.state(i)
-            if s.checked or s.selection is not None:
+            if min(item.size) > 0 and (s.checked or s.selection is not None):  # what could not be opened says nothing
                 guessed = None if s.selection is None else s.selection.box
                 score = None if s.selection is None else s.selection.support
                 found.append(Label(item.name, item.size, item.words, s.box if s.checked else guessed, s.checked, score))
@@ -145,7 +151,7 @@ class Queue:
         try:
             item, before = line["item"], self.state(line["item"])
             if "answer" in line:
-                now = replace(before, selection=read_trace(line["answer"]).selection, asked=tuple(map(str, line["asked"])))
+                now = replace(before, selection=read_trace(line["answer"]).selection, asked=tuple(map(str, line["asked"])), failed=None)
             elif "failed" in line:
                 now = replace(before, failed=str(line["failed"]))
             else:
@@ -157,16 +163,15 @@ class Queue:
 
 
 def parse_words(text: str, names: Sequence[str]) -> list[list[str]]:
-    """For each picture what is asked about it, from lines of words: a line is about every picture, or about one where it begins with that
-    one's name and a colon ("mug.jpg: the blue mug"). DataError where a picture is asked about nothing."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """For each picture what is asked about it, from lines of words: a line is about every picture, or about those of a name where it begins
+    with that and a colon ("mug.jpg: the blue mug"). DataError where a picture is asked about nothing."""
     own: dict[str, list[str]] = {name: [] for name in names}
     common: list[str] = []
-    for line in lines:
-        name, colon, words = line.partition(":")
-        if colon and name.strip() in own:
-            own[name.strip()].append(words.strip())
-        else:
+    for line in (line.strip() for line in text.splitlines()):
+        named = next((name for name in own if line.startswith(name) and line[len(name) :].lstrip().startswith(":")), None)
+        if named is not None:
+            own[named].append(line[len(named) :].lstrip().removeprefix(":").strip())
+        elif line:
             common.append(line)
     found = [list(dict.fromkeys([*common, *(w for w in own[name] if w)])) for name in names]
     if without := [name for name, words in zip(names, found, strict=True) if not words]:
@@ -175,16 +180,16 @@ def parse_words(text: str, names: Sequence[str]) -> list[list[str]]:
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
-    """Names of files, with a number behind those whose beginning before the dot was there already: YOLO's files have that name only."""
+    """Names of files, with a number where one was there already."""
     taken: set[str] = set()
     found = []
     for name in names:
         stem, dot, end = name.rpartition(".")
         stem, end = (stem, dot + end) if stem else (name, "")
-        number, own = 1, stem
+        number, own = 1, name
         while own in taken:
             number += 1
-            own = f"{stem}-{number}"
+            own = f"{stem}-{number}{end}"
         taken.add(own)
-        found.append(own + end)
+        found.append(own)
     return found

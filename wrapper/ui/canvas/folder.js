@@ -1,6 +1,8 @@
 // Many pictures: bring them, look at each answer, take the labels away.
 const KEPT = 'llm-wrapper-folder';
-let number = 0, now = {}, chosen = [], running = false, waiting = false, pick = null, drawn = null, drag = null, served = '';
+// Of the last thing that was done, of the last look or decision, of the last run, and of one that was cancelled
+let number = 0, looked = 0, asking = 0, halted = 0;
+let now = {}, chosen = [], running = false, uploads = 0, waiting = 0, pick = null, drawn = null, drag = null, served = '';
 const svg = $('.shot svg');
 const kept = (value) => {  // a browser may refuse to remember anything
   try {
@@ -13,18 +15,23 @@ const kept = (value) => {  // a browser may refuse to remember anything
 watch('value', () => {
   const value = JSON.parse(JSON.stringify(props.value ?? null));
   if (!value) return;
-  const late = value.number !== null && value.number < number;  // something else was asked for since; how far it is still counts
-  if (late && (value.error || value.session !== now.session)) return;
-  if (late) { delete value.entry; delete value.place; }
-  if (value.error) { problem(value.error); running = waiting = false; if (!now.session) kept(''); show(); return; }
-  if (!late) waiting = false;
-  if (value.busy !== undefined) running = value.busy;
-  const stays = value.entry === undefined ? { entry: now.entry, place: now.place } : {};
+  if (value.run ? value.number !== asking : value.number !== null && value.number !== looked) return;  // something else was asked for since
+  if (!value.run) waiting = 0;
+  if (value.error) {
+    problem(value.error);
+    if (value.run || value.number === null) running = false;
+    if (now.session && !now.total) { now = {}; kept(''); }  // what was here before is not kept any longer
+    show();
+    return;
+  }
   if (value.session !== now.session) now = {};
-  now = { ...now, ...value, ...stays };
+  else if (value.run && value.number < looked) { delete value.entry; delete value.place; }  // another answer is being looked at
+  if (value.run) running = value.busy && value.number !== halted;
+  now = { ...now, ...value };
   kept(now.session);
   if (value.entry) begin(value.entry);
   show();
+  if (value.more && running) run({ session: now.session });
 });
 
 function begin(entry) {  // with its answer, or with what was decided
@@ -36,7 +43,7 @@ function show() {
   const total = now.total ?? 0, left = total - (now.answered ?? 0);
   $('.go').hidden = running;
   $('.stop').hidden = !running;
-  $('.on').hidden = running || !left;
+  $('.on').hidden = running || !(left || now.failed);
   $('progress').hidden = !running;
   $('progress').value = total ? now.answered / total : 0;
   $('.far').textContent = total ? `${now.answered} of ${total} answered, ${now.checked} approved${now.failed ? `, ${now.failed} could not be answered` : ''}` : '';
@@ -68,21 +75,30 @@ function look(entry) {
     row.append(button);
     return row;
   }));
+  $('.approve').disabled = entry.failed && !drawn;
   $('.approve').firstChild.textContent = pick === null && !drawn ? 'Nothing there, next ' : 'Approve, next ';
   $('.place').textContent = `${now.place + 1} of ${now.answered}`;
 }
 function choose(index) { pick = index; drawn = null; look(now.entry); $('.frame').focus({ preventScroll: true }); }
 function send(event, data = {}) {
   number += 1;
-  waiting = true;
+  if (event !== 'halt') { looked = number; waiting = performance.now(); }
   problem('');
   trigger(event, { number, session: now.session ?? '', ...data });
 }
+function run(data) {
+  number += 1;
+  asking = number;
+  running = true;
+  trigger('run', { number, ...data });
+  show();
+}
 function approve(nothing = false) {
-  if (waiting && !running) return;
-  if (drawn && !nothing) send('decide', { item: now.entry.item, what: 'box', box: drawn });
-  else if (pick !== null && !nothing) send('decide', { item: now.entry.item, what: 'candidate', index: pick });
-  else send('decide', { item: now.entry.item, what: 'nothing' });
+  const entry = now.entry;
+  if (!entry || (waiting && performance.now() - waiting < 3000)) return;  // one decision at a time; a reply that was lost is not waited for
+  if (drawn && !nothing) send('decide', { item: entry.item, what: 'box', box: drawn });
+  else if (pick !== null && !nothing) send('decide', { item: entry.item, what: 'candidate', index: pick });
+  else if (nothing || !entry.failed) send('decide', { item: entry.item, what: 'nothing' });
   $('.frame').focus({ preventScroll: true });
 }
 const step = (by) => { if (now.answered) send('look', { place: (now.place + by + now.answered) % now.answered }); };
@@ -153,7 +169,7 @@ document.addEventListener('drop', (event) => {
 $('.go').addEventListener('click', async () => {
   if (!chosen.length) { problem('There are no pictures. Choose some, or drop them here.'); $('.choose').focus(); return; }
   if (!$('.bring .words').value.trim()) { problem('Write what to find, such as “the red cup”.'); $('.bring .words').focus(); return; }
-  const mine = (number += 1), paths = [], names = [];
+  const mine = (uploads += 1), paths = [], names = [];
   running = true;
   problem('');
   show();
@@ -162,14 +178,16 @@ $('.go').addEventListener('click', async () => {
       $('.far').textContent = `Uploading picture ${i + 1} of ${chosen.length} …`;
       paths.push((await upload(file)).path);
       names.push(file.name);
-      if (mine !== number) return;
+      if (mine !== uploads) return;
     }
-  } catch { running = false; show(); problem('A picture did not arrive. It may be larger than 60 MB, or the connection was cut; try again.'); return; }
-  now = {};
-  send('run', { paths, names, words: $('.bring .words').value });
+  } catch {
+    if (mine === uploads) { running = false; show(); problem('A picture did not arrive. It may be larger than 60 MB, or the connection was cut; try again.'); }
+    return;
+  }
+  run({ session: '', paths, names, words: $('.bring .words').value });
 });
-$('.on').addEventListener('click', () => { running = true; show(); send('run'); });
-$('.stop').addEventListener('click', () => { running = false; send('halt'); show(); });
+$('.on').addEventListener('click', () => { problem(''); run({ session: now.session, again: 'failed' }); });
+$('.stop').addEventListener('click', () => { uploads += 1; halted = asking; running = false; send('halt'); show(); });
 
 // ---- labels are taken away
 
@@ -185,4 +203,4 @@ for (const button of element.querySelectorAll('[data-kind]')) {
   });
 }
 show();
-if (kept()) { now.session = kept(); send('look', { place: 0 }); }
+if (kept()) { now = { session: kept() }; send('look', { place: 0 }); }

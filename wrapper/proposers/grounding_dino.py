@@ -32,9 +32,9 @@ PARTS = str.maketrans(".?", ",,")
 
 LOOKS, FOUND, KEPT = 256_000_000, 64_000_000, 3600.0
 """Bytes and seconds for which features of pictures (40 MB each) and detections (1 MB each) are kept."""
-AT_ONCE_ON_CPU, AT_ONCE = 32_000_000, 512_000_000
-"""Bytes of features in a forward pass, on a CPU and on a GPU: tensors of a gigabyte, which the published sizes make of two expressions,
-cost a CPU more than a second pass does (`wrapper bench --work grounding-dino`)."""
+AT_ONCE_ON_CPU, AT_ONCE = 32_000_000, 160_000_000
+"""Bytes of features in a forward pass, on a CPU and on a GPU. An expression has 40 MB of them in the published size, and takes a gigabyte
+at work: tensors of that size cost a CPU more than a second pass does, and fill a GPU (`wrapper bench --work grounding-dino`)."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """Temperature scaling: what the log-probabilities of an LLM's answers are divided by, so that what it calls 80 % sure is right 80 times in
 100 (Guo et al. 2017, section 4.2). Fitted on validation data; it changes no pick."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from wrapper.selectors.base import Question
 from wrapper.selectors.llama import Llm
@@ -38,13 +41,20 @@ def answered(llm: Llm, asked: Sequence[tuple[Question, int | None]]) -> list[Ans
     return found
 
 
-def likelihood(found: Sequence[Answered], temperature: float) -> float:
-    """Mean negative log-probability of the right answers."""
-    return -sum(float((a.logs / temperature).log_softmax(0)[a.right]) for a in found) / len(found)
-
-
 def fitted(found: Sequence[Answered]) -> float:
     """The temperature of the highest likelihood, to a hundredth; 0, which is none, for too few answers."""
     if len(found) < LEAST:
         return 0.0
-    return min((t / 100 for t in range(20, 501)), key=lambda t: likelihood(found, t))
+    logs, right = _table(found)
+    return min((t / 100 for t in range(20, 501)), key=lambda t: _likelihood(logs, right, t))
+
+
+def _table(found: Sequence[Answered]) -> tuple[Tensor, Tensor]:
+    """Log-probabilities, (answers, most candidates), where there is no candidate minus infinity; and which is right, (answers, 1)."""
+    logs = pad_sequence([a.logs for a in found], batch_first=True, padding_value=-math.inf)
+    return logs, torch.tensor([[a.right] for a in found])
+
+
+def _likelihood(logs: Tensor, right: Tensor, temperature: float) -> float:
+    """Mean negative log-probability of the right answers."""
+    return -float((logs / temperature).log_softmax(1).gather(1, right).mean())

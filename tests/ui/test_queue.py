@@ -37,6 +37,14 @@ def test_the_least_sure_come_first_and_what_was_looked_at_last(queue: Queue) -> 
     assert queue.order() == [3, 2, 0, 1]
 
 
+def test_a_sure_not_found_is_looked_at_late(tmp_path: Path) -> None:
+    made = Queue.begin(tmp_path, ITEMS)
+    for i, absent in enumerate((0.99, 0.55)):
+        made.answer(i, Selection((CUP,), None, (1 - absent,), Reason.NONE_MEANT, absent=absent), ("gdrec",))
+    made.answer(2, chosen(0.75), ("gdrec",))
+    assert made.order() == [1, 2, 0]
+
+
 def test_it_goes_on_where_it_was(queue: Queue, tmp_path: Path) -> None:
     queue.decide(0, (1.0, 2.0, 9.0, 12.0))
     queue.decide(2, None)

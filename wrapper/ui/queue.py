@@ -54,7 +54,8 @@ class State:
     def margin(self) -> float:
         """How sure the answer is, 0 to 1: what is least sure is looked at first."""
         if self.selection is None or self.selection.box is None:
-            return 0.0
+            absent = None if self.selection is None else self.selection.absent
+            return 0.0 if absent is None else abs(2 * absent - 1)
         return 1.0 if self.selection.margin is None else self.selection.margin
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ def test_a_pickle_that_names_code_is_refused_and_runs_nothing(tmp_path: Path) ->
     with pytest.raises(DataError, match="was not opened: it names"):
         read_plain_pickle(file)
     assert not marker.exists()
+
+
+def test_a_small_pickle_takes_no_large_room(tmp_path: Path) -> None:
+    """It may say that it remembers its two-thousand-millionth thing, or begins a bytearray of gigabytes."""
+    file = tmp_path / "refs(umd).p"
+    file.write_bytes(b"\x80\x02]r\xff\xff\xff\x7f.")
+    began = time.perf_counter()
+    assert read_plain_pickle(file) == []
+    file.write_bytes(b"\x80\x05\x96" + (2**36).to_bytes(8, "little") + b"x.")
+    with pytest.raises(DataError, match="damaged or no pickle"):
+        read_plain_pickle(file)
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04", b"not a pickle", pickle.dumps([1, 2, 3])[:-3]])

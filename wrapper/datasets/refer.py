@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from wrapper.datasets.base import Collector, Dataset, PictureFile, picture_size
 from wrapper.datasets.files import read_bytes, read_json
@@ -44,8 +44,11 @@ class PlainUnpickler(pickle._Unpickler):
     """Builds plain data and nothing else.
 
     Python's own unpickler and not C's, which is faster: told to remember something as its two-thousand-millionth, C's makes room for as
-    many, tens of gigabytes for a file of a hundred bytes.
+    many, tens of gigabytes for a file of a hundred bytes. Both make room for a bytearray before they see how long it is; no refs file
+    has one.
     """
+
+    dispatch: ClassVar = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
 
     def find_class(self, module: str, name: str) -> Any:
         """The only way in which a pickle can reach code."""

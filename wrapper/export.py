@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from wrapper.candidates import Selection
+from wrapper.candidates import Box, Selection
 
 COLUMNS = ("index", "sources", "labels", "score", "probability", "x1", "y1", "x2", "y2", "picked")
 
@@ -25,9 +25,7 @@ def as_coco(selection: Selection, expression: str, size: tuple[int, int], file_n
                 "id": i + 1,
                 "image_id": 1,
                 "category_id": names.index(c.label) + 1,
-                "bbox": [c.box[0], c.box[1], c.box[2] - c.box[0], c.box[3] - c.box[1]],
-                "area": (c.box[2] - c.box[0]) * (c.box[3] - c.box[1]),
-                "iscrowd": 0,
+                **coco_box(c.box),
                 "sources": list(c.sources),
                 "labels": list(c.labels),
                 "picked": i == selection.index,
@@ -40,13 +38,20 @@ def as_coco(selection: Selection, expression: str, size: tuple[int, int], file_n
 
 def as_yolo(selection: Selection, size: tuple[int, int]) -> str:
     """A YOLO label file: class 0 is the object meant, class 1 every other candidate; centre, width, height as shares."""
-    width, height = size
-    lines = []
-    for i, c in enumerate(selection.candidates):
-        x1, y1, x2, y2 = c.box
-        shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-        lines.append(" ".join([str(int(i != selection.index)), *(f"{v:.6f}" for v in shares)]))
-    return "\n".join(lines) + "\n" if lines else ""
+    return "".join(yolo_line(int(i != selection.index), c.box, size) for i, c in enumerate(selection.candidates))
+
+
+def coco_box(box: Box) -> dict[str, Any]:
+    """What a COCO annotation says of a box: corner and size in pixels, and its area."""
+    x1, y1, x2, y2 = box
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+
+
+def yolo_line(kind: int, box: Box, size: tuple[int, int]) -> str:
+    """A line of a YOLO label file: the class's number, then centre, width and height as shares of the picture."""
+    (x1, y1, x2, y2), (width, height) = box, size
+    shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+    return " ".join([str(kind), *(f"{v:.6f}" for v in shares)]) + "\n"
 
 
 def as_csv(selection: Selection) -> str:

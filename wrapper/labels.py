@@ -8,6 +8,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from wrapper.candidates import Box
+from wrapper.export import coco_box, yolo_line
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,7 @@ def as_coco(labels: Sequence[Label]) -> dict[str, Any]:
         "images": [{"id": i, "file_name": name, "width": sizes[name][0], "height": sizes[name][1]} for i, name in enumerate(pictures, 1)],
         "categories": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
         "annotations": [
-            {
-                "id": i, "image_id": pictures.index(x.picture) + 1, "category_id": names.index(x.expression) + 1, "iscrowd": 0,
-                "bbox": [x.box[0], x.box[1], x.box[2] - x.box[0], x.box[3] - x.box[1]],
-                "area": (x.box[2] - x.box[0]) * (x.box[3] - x.box[1]),
-            }
+            {"id": i, "image_id": pictures.index(x.picture) + 1, "category_id": names.index(x.expression) + 1, **coco_box(x.box)}
             for i, x in enumerate(found, 1) if x.box is not None
         ],
     }  # fmt: skip
@@ -58,9 +55,7 @@ def as_yolo(labels: Sequence[Label]) -> dict[str, str]:
     files = {x.picture: "" for x in labels}
     for x in labels:
         if x.box is not None:
-            (x1, y1, x2, y2), (width, height) = x.box, x.size
-            shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-            files[x.picture] += " ".join([str(names.index(x.expression)), *(f"{v:.6f}" for v in shares)]) + "\n"
+            files[x.picture] += yolo_line(names.index(x.expression), x.box, x.size)
     listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
     written = {f"labels/{stem}.txt": text for stem, text in zip(_stems(list(files)), files.values(), strict=True)}
     return {"data.yaml": f"path: .\ntrain: images\nval: images\nnames:\n{listed}"} | written

@@ -1,4 +1,4 @@
-"""Writing files so that a cut leaves them as they were."""
+"""Writing files so that a cut leaves them as they were, and reading those that are written line by line."""
 
 import os
 from pathlib import Path
@@ -12,3 +12,13 @@ def write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file to which one after the other is added, without their ends. A last line that was cut goes, from the file
+    too, so that what is added next is a line of its own."""
+    *whole, cut = path.read_bytes().split(b"\n")
+    if cut:
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size - len(cut))
+    return whole

@@ -57,7 +57,7 @@ class Measured:
         """How many times faster ours was, pair by pair."""
         return [a / b for a, b in zip(self.plain, self.ours, strict=True)]
 
-    def plain_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """Ready for json.dumps."""
         return {
             "work": self.work, "about": self.about, "plain_s": self.plain, "ours_s": self.ours, "ratio": statistics.median(self.ratios),

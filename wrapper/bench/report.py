@@ -37,7 +37,7 @@ def _version(package: str) -> str | None:
 
 def as_record(found: Sequence[Measured]) -> dict[str, Any]:
     """Ready for json.dumps."""
-    return {"machine": machine(), "works": [m.plain_record() for m in found]}
+    return {"machine": machine(), "works": [m.as_record() for m in found]}
 
 
 def as_markdown(found: Sequence[Measured], compared: bool = True) -> str:

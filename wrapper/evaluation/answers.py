@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from wrapper.evaluation.metrics import Outcome
+from wrapper.writing import whole_lines
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,11 @@ class Answers:
         """What an earlier run has left, less a last line that was cut; None where that is nothing."""
         if not self._path.is_file():
             return None
-        head, *lines = self._path.read_bytes().split(b"\n")
+        head, *lines = whole_lines(self._path) or [b""]
         if head.decode("utf-8", "replace") != self._head:
             return None
-        *whole, cut = lines or [b""]
-        if cut:
-            with self._path.open("r+b") as file:
-                file.truncate(self._path.stat().st_size - len(cut))
         rows = []
-        for line in whole:
+        for line in lines:
             try:
                 rows.append(json.loads(line))
             except ValueError:  # damaged: this one is asked again

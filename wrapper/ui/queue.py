@@ -16,7 +16,7 @@ from wrapper.candidates import Box, Selection
 from wrapper.errors import DataError
 from wrapper.labels import Label
 from wrapper.trace import read_trace, trace
-from wrapper.writing import write_whole
+from wrapper.writing import whole_lines, write_whole
 
 ITEMS, JOURNAL = "items.json", "journal.jsonl"
 GONE = "These pictures are not kept any longer: they are kept for an hour after the last look. Choose them again."
@@ -135,12 +135,8 @@ class Queue:
         """What was done before, less a last line that was cut, or ones that are damaged."""
         if not self._journal.is_file():
             return []
-        *whole, cut = self._journal.read_bytes().split(b"\n")
-        if cut:
-            with self._journal.open("r+b") as file:
-                file.truncate(self._journal.stat().st_size - len(cut))
         found = []
-        for raw in whole:
+        for raw in whole_lines(self._journal):
             try:
                 found.append(json.loads(raw))
             except ValueError:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.servers import LocalServer
 from wrapper.detectors import load_detector
 from wrapper.errors import DataError, ModelError
 from wrapper.proposals import identity
@@ -83,22 +84,15 @@ class Service:
                 else:
                     self.reply(200, {"code": 0, "data": {"status": "success", "result": {"objects": service.objects}}})
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.server = LocalServer(Handler)
+        self.address = self.server.address
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
     running = Service()
     yield running
-    running.stop()
+    running.server.stop()
 
 
 def detector(service: Service, folder: Path, waited: list[float] | None = None, **changes: Any) -> Iterator[ApiDetector]:

@@ -7,11 +7,10 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import httpx
 import pytest
 import torch
 
+from tests.servers import LocalServer
 from wrapper.candidates import Candidate, Reason
 from wrapper.errors import DataError, ModelError
 from wrapper.evaluation.compare import compare_methods, methods_with
@@ -82,22 +82,15 @@ class Service:
                 self.end_headers()
                 self.wfile.write(raw)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.server = LocalServer(Handler)
+        self.address = f"{self.server.address}/v1"
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
     running = Service()
     yield running
-    running.stop()
+    running.server.stop()
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ class Clock:
     @contextmanager
     def on(self, owner: Any, name: str) -> Iterator[None]:
         """Inside, calls of owner.name are timed."""
-        real = getattr(owner, name)
+        real, own = getattr(owner, name), vars(owner).get(name)
 
         def timed(*given: Any, **named: Any) -> Any:
             self._depth += 1
@@ -166,3 +166,5 @@ class Clock:
             yield
         finally:
             delattr(owner, name)
+            if own is not None:
+                setattr(owner, name, own)

@@ -25,6 +25,7 @@ from wrapper.inventory import check_room, parts
 from wrapper.pipeline import Wrapper, check_proposers, load_llm, load_proposers
 from wrapper.presets import Preset, adapter_name
 from wrapper.proposers.base import Proposer
+from wrapper.proposers.decoding import Decoder
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import GroundingDino, GroundingDinoRec
 from wrapper.selectors.base import Question
@@ -265,11 +266,8 @@ def forwards(proposers: Any, llm: Llm | None) -> list[tuple[Any, str]]:
     for p in proposers:
         if isinstance(p, Florence2):
             inner = p.model.model
-            found += [
-                (m, "forward")
-                for m in (inner.vision_tower, inner.multi_modal_projector, inner.language_model.encoder, inner.language_model.decoder)
-            ]
-            found.append((p.model.lm_head, "forward"))
+            found += [(m, "forward") for m in (inner.vision_tower, inner.multi_modal_projector, inner.language_model.encoder)]
+            found += [(Decoder, "step"), (Decoder, "reading")]
         elif isinstance(p, GroundingDinoRec):
             found += [(p.detector.model, "forward"), (p.detector.model.model.backbone, "look")]
         elif not isinstance(p, GroundingDino):  # GD's is GDrec's

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
-from transformers.modeling_outputs import BaseModelOutput
 
 from wrapper.candidates import Candidate, iou
 from wrapper.control_tokens import spell_out
 from wrapper.kept import Kept, digest
 from wrapper.proposers.base import clipped, listed, once
+from wrapper.proposers.decoding import write
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.proposers.tasks import PAPER_TASKS, TASKS_WITHOUT_TEXT
 
@@ -102,10 +102,7 @@ class Florence2:
         where = (ids == self.model.config.image_token_id)[..., None]
         embeddings = embeddings.masked_scatter(where, torch.stack([features[n] for n, _ in asked]).to(embeddings))
         hidden = self.model.get_encoder()(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
-        written = self.model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask, num_beams=self.beams,
-            max_new_tokens=self.most_tokens, do_sample=False,
-        )  # fmt: skip
+        written = write(self.model, hidden, mask, self.beams, self.most_tokens)
         return list(self.processor.batch_decode(written, skip_special_tokens=False))
 
     def _features(self, images: Sequence[Image.Image], marks: Sequence[bytes], needed: Sequence[int]) -> dict[int, Tensor]:

@@ -79,8 +79,12 @@ def build(
         # Once a link's or the last visit's settings are there: what `offer` finds chosen, it keeps
         watched = first.opened.then(watch, None, [notice, status], concurrency_limit=None, show_progress="hidden", api_visibility="private")
         watched.then(offer, lists, lists, show_progress="hidden", api_visibility="private")
-    page.queue(max_size=20, default_concurrency_limit=1)
+    page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
     return page
+
+
+MOST_WAITING = 200
+"""Requests that wait for their turn; whoever comes then is told that the page is busy."""
 
 
 def arguments() -> argparse.Namespace:

@@ -15,7 +15,7 @@ from wrapper.trace import read_trace, trace
 
 SCHEMA = Draft202012Validator(json.loads((Path(__file__).parents[1] / "docs" / "trace.schema.json").read_text()))
 CUP = Candidate((1.0, 2.0, 30.0, 40.0), "red cup", 0.8, "gdrec", others=(Candidate((1.0, 2.0, 31.0, 40.0), "a mug", None, "florence2"),))
-MINE = Candidate((5.0, 5.0, 20.0, 20.0), "book", None, "user")
+MINE = Candidate((5.0, 5.0, 20.0, 20.0), "book", None, "user", colors=("green", "white"))
 ANSWERS = [
     Selection((CUP, MINE), 1, (0.25, 0.75), Reason.CHOSEN, "Boxes:", {"gdrec": 30.5, "llama": 9.0}, 3, 0.1, True),
     Selection((CUP, MINE), None, (0.2, 0.1), Reason.NONE_MEANT, "Boxes:", {}, 0, 0.7, False),

@@ -37,6 +37,7 @@ class Candidate:
     label: the words the model gave it. score: its confidence between 0 and 1, None where the model gives none; of several
     models the highest. source: the proposer's name, such as "gdrec", or BY_HAND. rank: its place in that proposer's own
     list, from 0 on; 0 is the model's own answer. others: what other proposers say of the same object, each as it was proposed.
+    colors: the colours that the picture shows there, the commonest first (`wrapper.colors`); none where nobody looked.
     """
 
     box: Box
@@ -45,6 +46,7 @@ class Candidate:
     source: str
     rank: int = 0
     others: tuple["Candidate", ...] = ()
+    colors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.box) != 4 or not all(math.isfinite(v) for v in self.box):

@@ -17,7 +17,7 @@ from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.merging import Merging
-from wrapper.presets import PRESETS, Preset, find_preset
+from wrapper.presets import PRESETS, Preset, adapter_name, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
 
@@ -109,13 +109,16 @@ def locate(
     chosen = override(_preset(preset, picture), adapter or [], merging, detector or [], **models)
     quiet_libraries()
     from wrapper.candidates import Thresholds, abstain
-    from wrapper.draw import annotate
     from wrapper.pipeline import Wrapper
     from wrapper.trace import explain, trace
 
-    wrapper = Wrapper.from_preset(chosen, _names(proposers) or None)
+    asked = _names(proposers) or list(chosen.usual)
+    read_by = {name: source for name, source in chosen.adapters.items() if name == adapter_name(asked)}  # the others take time to load
+    wrapper = Wrapper.from_preset(replace(chosen, adapters=read_by), asked)
     selection = abstain(wrapper.locate(picture, text), Thresholds(least_probability, least_score))
     if out is not None:
+        from wrapper.draw import annotate
+
         _save(annotate(picture, selection), out)
     result = trace(selection, text, picture.size)
     if as_json:

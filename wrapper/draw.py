@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from wrapper.candidates import BY_HAND, NOT_FOUND, Box, Candidate, Selection
@@ -25,6 +26,8 @@ LETTERS = ["#FFFFFF", "#000000", "#000000", "#000000", "#000000", "#000000", "#0
 FRAME = (640, 380)
 """Pixels that the page has for a picture."""
 PICK = "#F0E442"
+Paper = NDArray[np.uint8]
+"""A picture that is drawn on, (height, width, 3), blue before green before red."""
 DIMMED = 0.55
 """Brightness left outside the pick."""
 
@@ -78,7 +81,7 @@ def annotate(
     candidates = _scaled(selection.candidates, factor)
     pick, guess = selection.index, selection.guess if selection.reason in NOT_FOUND else None
     order = sorted(range(len(candidates)), key=lambda i: i == pick)  # the pick on top
-    scene = _spotlight(image, None if pick is None else candidates[pick].box)
+    scene = _paper(_spotlight(image, None if pick is None else candidates[pick].box))
     scene = _boxes(scene, [candidates[i] for i in order])
     if pick is not None:
         scene = _frame(scene, candidates[pick])
@@ -89,13 +92,22 @@ def annotate(
     if corner is not None:
         scene = _dot(scene, (corner[0] * factor, corner[1] * factor))
     words = [f"{i} {candidates[i].label[:40]}" if i == pick else f"{i}?" if i == guess else str(i) for i in order]
-    return _labels(scene, [candidates[i] for i in order], words)
+    return _labels(_picture(scene), [candidates[i] for i in order], words)
 
 
 def draw_candidates(image: Image.Image, candidates: Sequence[Candidate], size: tuple[int, int] | None = None) -> Image.Image:
     """The picture (RGB) with candidates' boxes and indices, before one is chosen; a new picture. size: as in `annotate`."""
     found = _scaled(candidates, 1.0 if size is None else image.width / size[0])
-    return _labels(_boxes(image.copy(), found), found, [str(i) for i in range(len(found))])
+    return _labels(_picture(_boxes(_paper(image), found)), found, [str(i) for i in range(len(found))])
+
+
+def _paper(image: Image.Image) -> Paper:
+    """A copy of a picture to draw on, as supervision does: it would turn a PIL image into such an array and back for each drawing."""
+    return np.ascontiguousarray(np.asarray(image)[..., ::-1])
+
+
+def _picture(paper: Paper) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(paper[..., ::-1]))
 
 
 def _scaled(candidates: Sequence[Candidate], factor: float) -> list[Candidate]:
@@ -106,37 +118,38 @@ def _times(box: Box, factor: float) -> Box:
     return box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor
 
 
-def _line(size: tuple[int, int]) -> int:
+def _line(paper: Paper) -> int:
     """Pixels of a box's line, so that it is as thick in a small as in a large picture."""
-    return max(2, round(min(size) / 200))
+    height, width = paper.shape[:2]
+    return max(2, round(int(min(height, width)) / 200))
 
 
-def _boxes(scene: Image.Image, candidates: Sequence[Candidate]) -> Image.Image:
-    return sv.BoxAnnotator(_palette(), _line(scene.size)).annotate(scene, detections(candidates))
+def _boxes(scene: Paper, candidates: Sequence[Candidate]) -> Paper:
+    return sv.BoxAnnotator(_palette(), _line(scene)).annotate(scene, detections(candidates))
 
 
-def _frame(scene: Image.Image, pick: Candidate) -> Image.Image:
+def _frame(scene: Paper, pick: Candidate) -> Paper:
     found = detections([pick])
-    scene = sv.BoxAnnotator(sv.Color.BLACK, 3 * _line(scene.size)).annotate(scene, found)
-    return sv.BoxAnnotator(sv.Color.from_hex(PICK), 2 * _line(scene.size)).annotate(scene, found)
+    scene = sv.BoxAnnotator(sv.Color.BLACK, 3 * _line(scene)).annotate(scene, found)
+    return sv.BoxAnnotator(sv.Color.from_hex(PICK), 2 * _line(scene)).annotate(scene, found)
 
 
-def _ring(scene: Image.Image, marked: Candidate) -> Image.Image:
-    found, thickness = detections([marked]), max(3, round(min(scene.size) / 120))
+def _ring(scene: Paper, marked: Candidate) -> Paper:
+    found, thickness = detections([marked]), max(3, round(min(scene.shape[:2]) / 120))
     scene = sv.BoxAnnotator(sv.Color.WHITE, 2 * thickness).annotate(scene, found)
     return sv.BoxAnnotator(_palette(), thickness).annotate(scene, found)
 
 
-def _corners(scene: Image.Image, box: Box) -> Image.Image:
+def _corners(scene: Paper, box: Box) -> Paper:
     found = sv.Detections(xyxy=np.array([box], dtype=np.float32), class_id=np.array([0]))
-    side, length = max(2, round(min(scene.size) / 160)), max(8, round(min(scene.size) / 24))
+    side, length = max(2, round(min(scene.shape[:2]) / 160)), max(8, round(min(scene.shape[:2]) / 24))
     scene = sv.BoxCornerAnnotator(sv.Color.BLACK, side + 3, length).annotate(scene, found)
     return sv.BoxCornerAnnotator(sv.Color.WHITE, side, length).annotate(scene, found)
 
 
-def _dot(scene: Image.Image, point: tuple[float, float]) -> Image.Image:
+def _dot(scene: Paper, point: tuple[float, float]) -> Paper:
     found = sv.Detections(xyxy=np.array([[*point, *point]], dtype=np.float32), class_id=np.array([0]))
-    return sv.DotAnnotator(sv.Color.WHITE, 3 * _line(scene.size), outline_thickness=_line(scene.size)).annotate(scene, found)
+    return sv.DotAnnotator(sv.Color.WHITE, 3 * _line(scene), outline_thickness=_line(scene)).annotate(scene, found)
 
 
 def _labels(scene: Image.Image, candidates: Sequence[Candidate], words: list[str]) -> Image.Image:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.colors import with_colors
 from wrapper.detectors import load_detector
 from wrapper.errors import ModelError
 from wrapper.expressions import normalise
@@ -51,11 +52,12 @@ class Collected:
 
 
 def collect(proposers: Sequence[Proposer], images: Sequence[Image.Image], expressions: Sequence[str]) -> Collected:
-    """Every proposer's candidates for pairs of picture and expression (as `expressions.normalise` gives it)."""
+    """Every proposer's candidates for pairs of picture and expression (as `expressions.normalise` gives it), with the colours there."""
     found, timings = {}, {}
     for proposer in proposers:
         began = time.perf_counter()
-        found[proposer.name] = proposer.propose(images, expressions)
+        proposed = proposer.propose(images, expressions)
+        found[proposer.name] = [with_colors(image, one) for image, one in zip(images, proposed, strict=True)]
         timings[proposer.name] = 1000 * (time.perf_counter() - began) / max(1, len(expressions))
     if {"gd", "gdrec"} <= timings.keys():  # whoever comes second reads what the first one's look found; alone it would look itself
         timings["gd"] = timings["gdrec"] = timings["gd"] + timings["gdrec"]

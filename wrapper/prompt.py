@@ -23,7 +23,8 @@ class PromptTemplate:
     line: one candidate, from {index}, {label}, {x1}, {y1}, {x2}, {y2}. score and source: what is added to a line (where the line
     itself says {score} or {source}, else at its end) where there is a score ({score}), and where the candidates come from more than one
     proposer ({sources}: all who propose it; {source}: the one whose label leads). also: what follows the label for each other label of
-    the same object ({label}). prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and {indices}
+    the same object ({label}), and color what follows it for each colour that the picture shows there ({color}; empty where the LLM is
+    not told). prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and {indices}
     (0,1,2...). system: a system message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which
     the picture's longer side is scaled in the text, 0 for coordinates as they are. date: what chat templates that name a date are told,
     as Llama 3.2's does; they would name today's, and the same question would be another one tomorrow. none: the answer that none of the
@@ -36,6 +37,7 @@ class PromptTemplate:
     score: str = ", score {score}"
     source: str = ", from {sources}"
     also: str = " / {label}"
+    color: str = ""
     prompt: str = (
         "Objects detected in an image, as boxes [x1, y1, x2, y2] in pixels from the upper left corner:\n"
         "{candidates}\n"
@@ -56,6 +58,7 @@ class PromptTemplate:
             "score": {"score"},
             "source": {"source", "sources"},
             "also": {"label"},
+            "color": {"color"},
             "prompt": {"candidates", "expression", "indices"},
         }
         for part, names in allowed.items():
@@ -132,6 +135,7 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
+    label += "".join(template.color.format(color=color) for color in candidate.colors)
     score = "" if candidate.score is None else template.score.format(score=f"{candidate.score:.2f}")
     sources = [name for name in candidate.sources if name != BY_HAND]
     source = template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else ""

@@ -27,8 +27,8 @@ from wrapper.proposers.base import Proposer
 from wrapper.selectors.base import Question
 from wrapper.selectors.endpoint import EndpointSettings
 
-FORMAT = "llm-wrapper candidates 2"
-"""1 asked models with the words as they were written, and cut each proposer's list at 20."""
+FORMAT = "llm-wrapper candidates 3"
+"""2 said no colours; 1 asked models with the words as they were written, and cut each proposer's list at 20."""
 
 
 @dataclass(frozen=True)
@@ -200,13 +200,14 @@ def _settings(path: Path, head: Mapping[str, Any]) -> Settings:
         raise DataError(f"{path} line 1 lacks settings ({error}). Make it again with `wrapper propose`.") from error
 
 
+def _candidate(source: str, rank: int, c: Mapping[str, Any]) -> Candidate:
+    return Candidate(tuple(c["box"]), str(c["label"]), c["score"], source, rank, colors=tuple(str(word) for word in c["colors"]))
+
+
 def _proposed(path: Path, number: int, data: Mapping[str, Any]) -> Proposed:
     try:
         x1, y1, x2, y2 = data["truth"]
-        lists = {
-            name: tuple(Candidate(tuple(c["box"]), str(c["label"]), c["score"], name, rank) for rank, c in enumerate(found))
-            for name, found in data["candidates"].items()
-        }
+        lists = {name: tuple(_candidate(name, rank, c) for rank, c in enumerate(found)) for name, found in data["candidates"].items()}
         width, height = data["size"]
         return Proposed(
             str(data["id"]),

@@ -191,4 +191,5 @@ def _row(e: Example, found: Found) -> dict[str, Any]:
 
 def _plain(c: Candidate) -> dict[str, Any]:
     """Hundredths of a pixel and of a per cent: finer than any model, coarser than the noise between machines."""
-    return {"box": [round(v, 2) for v in c.box], "label": c.label, "score": None if c.score is None else round(c.score, 4)}
+    score = None if c.score is None else round(c.score, 4)
+    return {"box": [round(v, 2) for v in c.box], "label": c.label, "score": score, "colors": list(c.colors)}

@@ -59,6 +59,7 @@ def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[
                 "score": c.score,
                 "source": c.source,
                 "sources": list(c.sources),
+                "colors": list(c.colors),
                 "probability": p,
             }
             for i, (c, p) in enumerate(zip(selection.candidates, probabilities, strict=True))
@@ -107,7 +108,9 @@ def _candidate(c: Any) -> Candidate:
     label, others = _text(c["label"]), [_text(t) for t in _list(c["labels"])[1:]]
     sources = [_text(s) for s in _list(c["sources"])[1:]]
     more = tuple(Candidate(box, others[i] if i < len(others) else label, None, source) for i, source in enumerate(sources))
-    return Candidate(box, label, None if c["score"] is None else _number(c["score"]), _text(c["source"]), others=more)
+    score = None if c["score"] is None else _number(c["score"])
+    colors = tuple(_text(word) for word in _list(c.get("colors", [])))  # traces of before have none
+    return Candidate(box, label, score, _text(c["source"]), others=more, colors=colors)
 
 
 def _list(found: Any) -> list[Any]:

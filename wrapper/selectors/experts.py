@@ -7,7 +7,6 @@ stay at some 90 GB in 16 bits.
 from typing import Any
 
 import torch
-from bitsandbytes.nn.parametrize import replace_parameter_4bit
 from torch import nn
 
 
@@ -30,6 +29,8 @@ def expert_parameters(model: Any) -> list[tuple[nn.Module, str]]:
 def quantise_experts(model: Any, device: torch.device) -> None:
     """Turn every such parameter of a model into NF4 with double quantisation, one after the other on the device where it is to
     stay: only one of them is there in 16 bits at a time. Models without experts stay as they are."""
+    from bitsandbytes.nn.parametrize import replace_parameter_4bit  # here: it takes a second, and few models have experts
+
     for module, name in expert_parameters(model):
         parameter = getattr(module, name)
         parameter.data = parameter.data.to(device)

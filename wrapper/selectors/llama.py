@@ -28,7 +28,6 @@ from wrapper.prompt import FILE_NAME, PromptTemplate, messages, render
 from wrapper.proposers.loading import load_pretrained
 from wrapper.selectors.base import Question, own_answer, with_labels, without_asking
 from wrapper.selectors.experts import has_experts, quantise_experts
-from wrapper.selectors.lora import attach
 
 MAX_TOKENS = 1024
 """Of a prompt and its answer together (the paper)."""
@@ -109,6 +108,8 @@ class Llm:
         ModelError where it does not fit; then nothing has changed. Its file is read on the CPU and its weights go where the
         model's are: a Space with ZeroGPU has no CUDA yet.
         """
+        from wrapper.selectors.lora import attach  # here: PEFT takes a second or two to import, and not everybody has an adapter
+
         key = f"adapter{next(self._keys)}"
         with self._lock:
             self.model = attach(self.model, source, key)

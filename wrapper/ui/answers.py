@@ -9,6 +9,7 @@ import spaces
 from PIL import Image
 
 from wrapper.candidates import IOU_THRESHOLD, Candidate, Selection, is_correct
+from wrapper.colors import with_colors
 from wrapper.errors import DataError
 from wrapper.expressions import normalise
 from wrapper.pipeline import Stage
@@ -64,10 +65,10 @@ def _shuffled(question: Question, pick: int, proposers: tuple[str, ...]) -> Agre
         return shuffle_check(models.now().asked_by(proposers).llm, question, pick, ORDERS)
 
 
-def asked(s: Session) -> Iterator[Progress | Session]:
-    """A session's question answered: progress as proposers are done, then the session with its answer. WrapperError for what cannot
-    be asked."""
-    picture = common.open_upload(s.picture.path)
+def asked(s: Session, picture: Image.Image | None = None) -> Iterator[Progress | Session]:
+    """A session's question answered: progress as proposers are done, then the session with its answer. picture: the session's, where it is
+    open already. WrapperError for what cannot be asked."""
+    picture = picture or common.open_upload(s.picture.path)
     proposers = proposers_for(s)
     yield Progress(f"{common.name_of(proposers[0])} is looking …")
     began = time.monotonic()
@@ -94,6 +95,8 @@ def asked_again(s: Session, candidates: tuple[Candidate, ...], words: str) -> Se
         raise DataError("The list would be empty. Draw a box, or press Undo.")
     if not s.asked:
         raise DataError("None of the models that proposed these boxes is here, so no LLM reads them. Press Locate to ask those that are.")
+    if not all(c.colors for c in candidates):  # those that a visitor drew have none yet
+        candidates = tuple(with_colors(common.open_upload(s.picture.path), candidates))
     answered = _choose(candidates, words, s.picture.size, list(s.asked), s.settings.adapter)
     return with_list(s, words, answered)
 
@@ -117,8 +120,8 @@ def shuffled(s: Session) -> str:
     )
 
 
-def settled(s: Session) -> Session:
-    """A question answered, without its progress."""
-    *_, last = asked(s)
+def settled(s: Session, picture: Image.Image | None = None) -> Session:
+    """As `asked`, without its progress."""
+    *_, last = asked(s, picture)
     assert isinstance(last, Session)
     return last

@@ -1,5 +1,8 @@
 """The /locate and /compare endpoints, for programs: what the page answers, as pictures, words, tables and JSON."""
 
+import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +15,7 @@ from wrapper.errors import DataError
 from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.methods import every
 from wrapper.expressions import written
+from wrapper.kept import Kept
 from wrapper.pipeline import AUTO
 from wrapper.trace import explain, trace
 from wrapper.ui import answers, common, models
@@ -21,7 +25,13 @@ from wrapper.ui.session import Picture, Session, Settings, least, with_question,
 from wrapper.ui.view import headline, judged, out_of_its_world, read, sentence, sureness
 
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
-Outputs = tuple[Image.Image, str, list[list[Any]], str, str, dict[str, Any]]
+Outputs = tuple[str, str, list[list[Any]], str, str, dict[str, Any]]
+TOLD = 16_000_000
+"""Bytes of all answers that are kept together; the pictures with them are files, which go when nobody has asked for them for an hour."""
+AT_ONCE = 4
+"""Requests that are read, drawn and told at the same time. Only one of them asks the models."""
+_told: Kept[tuple[Any, ...], Outputs] = Kept(TOLD, common.KEPT)
+_turn = threading.Lock()
 
 
 def locate(
@@ -48,24 +58,34 @@ def locate(
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
     with common.as_page_errors():
+        asked = (expression, tuple(proposers or ()), adapter, least_probability, least_score, true_box)
+        key = (common.fingerprint_of_upload(path), *asked, models.now().serial)
+        if (told := _told.find(key)) is not None and Path(told[0]).is_file():
+            common.touch(told[0])
+            return told
         picture = common.open_upload(path)
         if unknown := sorted(set(proposers or ()) - set(models.proposers())):
             raise DataError(f"There is no model {', '.join(unknown)} here. Choose from {', '.join(models.proposers())}.")
         given = Settings(tuple(proposers or ()), adapter, least(least_probability, least_score))
-        s = with_question(Session(Picture(str(path), picture.size, common.world_of_file(path))), expression or "", given)
+        s = with_question(Session(Picture(str(path), picture.size, common.world_of_file(path, picture))), expression or "", given)
         if box := common.read_box(true_box, picture.size):
             s = with_truth(s, box)
-        s = answers.settled(s)
-        return shown(s, picture)
+        with _turn:
+            s = answers.settled(s, picture)
+        outputs = shown(s, picture)
+        _told.put(key, outputs, len(json.dumps(outputs)))
+        return outputs
 
 
 def shown(s: Session, picture: Image.Image) -> Outputs:
-    """An answered session for programs."""
+    """An answered session for programs, with the path of its picture."""
     selection = s.answer
     doubt, (_, verdict), sure = out_of_its_world(s), judged(s, selection), sureness(selection)
     words = [f"### {headline(selection, doubt is not None)}{f' · {sure}' if sure else ''}", doubt or sentence(selection), verdict]
+    file = common.scratch() / "answer.png"
+    annotate(picture, selection, s.truth).save(file, compress_level=1)  # a fifth of the usual time, a few kilobytes more
     return (
-        annotate(picture, selection, s.truth),
+        str(file),
         "\n\n".join(w for w in words if w),
         table(s),
         selection.prompt or "The LLM was not asked.",
@@ -117,7 +137,7 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
     with common.as_page_errors():
         picture, text = common.open_upload(path), written(expression or "")
         truth = common.read_box(true_box, picture.size)
-        fitting = models.fitting(common.world_of_file(path))
+        fitting = models.fitting(common.world_of_file(path, picture))
         rows = _compare(picture, text, (*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting, adapter)
         names = [common.method_name(str(r.method).partition(":")[0]) for r in rows]
         pictures = [(annotate(picture, r.selection, truth), _caption(n, r, truth)) for n, r in zip(names, rows, strict=True)]
@@ -161,14 +181,14 @@ def build() -> None:
         gr.Textbox("", label="True box", visible=False),
     ]
     outputs = [
-        gr.Image(label="Candidates and pick", type="pil", format="png", visible=False),
+        gr.Image(label="Candidates and pick", type="filepath", format="png", visible=False),
         gr.Markdown(label="Answer", visible=False),
         gr.Dataframe(headers=HEADERS, label="Candidates", visible=False),
         gr.Textbox(label="What the LLM read", visible=False),
         gr.Textbox(label="Remarks", visible=False),
         gr.JSON(label="Everything as JSON", visible=False),
     ]
-    gr.Button(visible=False).click(locate, asked, outputs, api_name="locate", concurrency_limit=1, concurrency_id="models")
+    gr.Button(visible=False).click(locate, asked, outputs, api_name="locate", concurrency_limit=AT_ONCE)
     question = [asked[0], asked[1], asked[3], asked[6]]
     compared = [
         gr.Markdown(label="Who agrees with whom", visible=False),

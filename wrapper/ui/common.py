@@ -112,6 +112,11 @@ def open_upload(path: str | None) -> Image.Image:
     return load_image(path)
 
 
+def fingerprint_of_upload(path: str | None) -> str:
+    """What tells an uploaded file from others; nothing for one that is not there."""
+    return fingerprint(Path(path)) if path is not None and Path(path).is_file() else ""
+
+
 def scroll_to(element: str) -> str:
     """JavaScript that brings an element into view where it is out of sight, as on a phone."""
     return """() => {
@@ -252,14 +257,15 @@ def remember_scene(file: Path) -> None:
     _drawn.append(fingerprint(file))
 
 
-def world_of_file(path: str | None) -> World:
-    """Which world an uploaded picture is of: what the page drew or brought itself is known by its bytes, anything else by its pixels."""
+def world_of_file(path: str | None, picture: Image.Image | None = None) -> World:
+    """Which world an uploaded picture is of: what the page drew or brought itself is known by its bytes, anything else by its pixels.
+    picture: what is in the file, where it is open already."""
     if path is None:
         return World.SCENE
     digest = fingerprint(Path(path))
     if digest in _drawn:
         return World.SCENE
-    return examples_worlds().get(digest) or world_of(open_upload(path))
+    return examples_worlds().get(digest) or world_of(picture or open_upload(path))
 
 
 def example_rows() -> list[dict[str, Any]]:

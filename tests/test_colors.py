@@ -1,0 +1,92 @@
+"""Colours in words: what a picture shows in a box."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from wrapper.candidates import Candidate
+from wrapper.colors import COLORS, TABLE, name_colors, with_colors
+from wrapper.pipeline import collect
+from wrapper.prompt import PromptTemplate, render
+
+PAINTS = {
+    "black": (15, 15, 18), "white": (245, 245, 240), "gray": (128, 128, 128), "red": (200, 20, 25), "orange": (250, 120, 10),
+    "yellow": (245, 220, 30), "green": (30, 140, 50), "blue": (30, 70, 190), "purple": (120, 40, 150), "pink": (250, 130, 180),
+    "brown": (110, 65, 30),
+}  # fmt: skip
+
+
+def painted(color: tuple[int, int, int], size: tuple[int, int] = (200, 160)) -> Image.Image:
+    """A box of a colour on grass, beside a white wall."""
+    image = Image.new("RGB", size, (90, 130, 60))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, size[0], 40), (250, 250, 250))
+    draw.rectangle((60, 60, 120, 140), color)
+    return image
+
+
+@pytest.mark.parametrize(("name", "color"), PAINTS.items())
+def test_a_painted_box_is_called_by_its_colour(name: str, color: tuple[int, int, int]) -> None:
+    assert name_colors(painted(color), (60, 60, 120, 140)) == (name,)
+
+
+def test_the_table_names_every_colour_with_one_of_the_terms() -> None:
+    digits = TABLE.read_text(encoding="ascii").strip()
+    assert len(digits) == 16**3
+    assert {COLORS[int(d, 16)] for d in digits} == set(COLORS)
+
+
+def test_of_two_colours_the_larger_one_is_first() -> None:
+    image = painted(PAINTS["blue"])
+    ImageDraw.Draw(image).rectangle((60, 60, 120, 85), PAINTS["red"])
+    assert name_colors(image, (60, 60, 120, 140)) == ("blue", "red")
+
+
+def test_what_stands_around_a_thing_counts_less_than_the_thing() -> None:
+    assert name_colors(painted(PAINTS["red"]), (50, 50, 130, 150))[0] == "red"
+
+
+def test_in_a_dark_picture_white_is_still_white() -> None:
+    image = painted(PAINTS["white"]).point(lambda v: int(v * 0.65))
+    [found] = with_colors(image, [Candidate((60, 60, 120, 140), "plate", None, "d")])
+    assert found.colors == ("white",)
+
+
+@pytest.mark.parametrize("box", [(-50.0, -50.0, -10.0, -10.0), (500.0, 10.0, 600.0, 90.0)])
+def test_a_box_outside_the_picture_has_no_colours(box: tuple[float, float, float, float]) -> None:
+    assert name_colors(painted(PAINTS["red"]), box) == ()
+
+
+@pytest.mark.parametrize("box", [(60.2, 60.2, 60.9, 60.9), (-5.0, -5.0, 3.0, 500.0), (0.0, 0.0, 200.0, 160.0)])
+def test_boxes_of_any_size_and_over_the_border_have_colours(box: tuple[float, float, float, float]) -> None:
+    assert name_colors(painted(PAINTS["red"]), box)
+
+
+def test_candidates_that_have_colours_keep_them() -> None:
+    image = painted(PAINTS["red"])
+    known, new = Candidate((60, 60, 120, 140), "a", None, "d", colors=("blue",)), Candidate((60, 60, 120, 140), "b", None, "d")
+    assert [c.colors for c in with_colors(image, [known, new])] == [("blue",), ("red",)]
+
+
+def test_whatever_proposes_gets_its_colours_from_the_picture() -> None:
+    class Finder:
+        name = "finder"
+
+        def propose(self, images: list[Image.Image], expressions: list[str]) -> list[list[Candidate]]:
+            return [[Candidate((60, 60, 120, 140), "thing", 0.5, "finder")] for _ in images]
+
+    found = collect([Finder()], [painted(PAINTS["purple"]), painted(PAINTS["yellow"])], ["a", "b"])  # type: ignore[list-item]
+    assert [c.colors for one in found.by_proposer["finder"] for c in one] == [("purple",), ("yellow",)]
+
+
+def test_a_template_says_colours_where_it_switches_them_on() -> None:
+    mug = Candidate((1, 2, 3, 4), "mug", None, "d", colors=("red", "white"))
+    assert "red" not in render([mug], "mug", PromptTemplate(), (10, 10))
+    assert "0: mug red white, box" in render([mug], "mug", PromptTemplate(color=" {color}"), (10, 10))
+
+
+def test_grey_levels_of_a_photograph_in_black_and_white_have_no_hue(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 1), np.uint8).repeat(3, 2)
+    assert set(name_colors(Image.fromarray(noise), (0, 0, 80, 80))) <= {"black", "white", "gray"}

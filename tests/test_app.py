@@ -1,19 +1,23 @@
 """The page, started for real and asked through its API."""
 
+import asyncio
 import io
 import json
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
+from tests import load
 from wrapper.candidates import is_correct
 from wrapper.ui.canvas import text
 from wrapper.ui.theme import BUTTON_HINTS
@@ -170,3 +174,17 @@ def test_every_event_of_the_components_is_listened_to(page: gr.Blocks) -> None:
 def test_styles_say_nothing_that_a_template_would_read(file: str) -> None:
     """Gradio reads them as a Handlebars template inside a JavaScript one."""
     assert not re.search(r"\{\{|\}\}|\$\{|`|\\\\", text(file))
+
+
+def test_visitors_at_once_are_told_what_one_alone_is(client: Client) -> None:
+    """The long run is python -m tests.load."""
+
+    async def everybody() -> load.Told:
+        async with httpx.AsyncClient(timeout=300) as http:
+            told = load.Told((await load.alone(client.src, http, load.questions(3, 5))).expected)
+            visitors = [load.App(client.src, http, f"visitor{i}") for i in range(6)]
+            await asyncio.gather(*(load.user(v, told, float("inf"), 3, random.Random(i)) for i, v in enumerate(visitors)))
+            return told
+
+    told = asyncio.run(everybody())
+    assert (len(told.seconds), told.wrong, dict(told.other)) == (18, 0, {})

@@ -34,6 +34,7 @@ ASK_FOR_MORE = "Start the app with `--preset paper` (or `cpu`) for the published
 
 
 _serials = itertools.count()
+THREADS = torch.get_num_threads()
 TINY_STEP, STEP = 2, 8
 """Seconds a GPU is asked for each model's look at a picture or for one batch of the LLM, of the bundled models (which take a tenth on
 a CPU) and of full-size ones (a guess: none has been run on one)."""
@@ -172,6 +173,9 @@ def start(
     else:
         preset = replace(preset, detectors={**preset.detectors, **found})
     preset = replace(preset, adapters={**preset.adapters, **given})
+    if "OMP_NUM_THREADS" not in os.environ:
+        # The bundled models are so small that threads wait for each other, and for the one that serves the page, longer than they compute
+        torch.set_num_threads(1 if name in ABOUT and not llama else THREADS)
     loading = _asked["now"] = Loading(name, preset, tell, photographs)
     if name in ABOUT or os.environ.get("SPACES_ZERO_GPU"):
         loading.run()

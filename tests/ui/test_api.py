@@ -1,0 +1,93 @@
+"""The /locate endpoint: what is told again without asking the models, and what is not."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+import torch
+from PIL import Image
+
+from wrapper.ui import answers, api, common, models
+
+PATH, EXPRESSION = common.EXAMPLES / "position-2.jpg", "drum higher up shown in this picture"
+
+
+@pytest.fixture(autouse=True)
+def loaded() -> None:
+    models.load("tiny")
+    api._told.clear()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words about which the models were asked."""
+    seen: list[str] = []
+    real = answers.settled
+
+    def watched(s: Any, picture: Any = None) -> Any:
+        seen.append(s.words)
+        return real(s, picture)
+
+    monkeypatch.setattr(answers, "settled", watched)
+    return seen
+
+
+def test_the_same_question_about_the_same_bytes_is_told_again(asked: list[str], tmp_path: Path) -> None:
+    first = api.locate(str(PATH), EXPRESSION)
+    copy = shutil.copy(PATH, tmp_path / "another name.jpg")
+    assert api.locate(str(copy), EXPRESSION) == first
+    assert len(asked) == 1
+    assert Image.open(first[0]).size == Image.open(PATH).size
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"expression": "the drum"},
+        {"proposers": ["gdrec"]},
+        {"adapter": "zero-shot"},
+        {"least_probability": 0.999},
+        {"least_score": 0.99},
+        {"true_box": "1, 2, 30, 40"},
+    ],
+)
+def test_any_other_question_is_asked(asked: list[str], other: dict[str, Any]) -> None:
+    first = api.locate(str(PATH), EXPRESSION)
+    assert api.locate(str(PATH), **{"expression": EXPRESSION, **other}) != first
+    assert len(asked) == 2
+
+
+def test_other_models_are_asked_anew(asked: list[str]) -> None:
+    api.locate(str(PATH), EXPRESSION)
+    models.load("tiny")
+    api.locate(str(PATH), EXPRESSION)
+    assert len(asked) == 2
+
+
+def test_an_answer_whose_picture_is_gone_is_made_again(asked: list[str]) -> None:
+    first = api.locate(str(PATH), EXPRESSION)
+    Path(first[0]).unlink()
+    again = api.locate(str(PATH), EXPRESSION)
+    assert len(asked) == 2 and Path(again[0]).is_file()
+
+
+def test_what_cannot_be_asked_is_not_kept(asked: list[str]) -> None:
+    for _ in range(2):
+        with pytest.raises(gr.Error, match="no model"):
+            api.locate(str(PATH), EXPRESSION, ["nobody"])
+    assert not asked and api._told._bytes == 0
+
+
+def test_small_models_compute_on_one_thread_and_full_size_ones_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    try:
+        models.load("tiny")
+        assert torch.get_num_threads() == 1
+        models.load("tiny", llama=str(models.find_preset("tiny").llama))
+        assert torch.get_num_threads() == models.THREADS
+    finally:
+        torch.set_num_threads(before)
+        models.load("tiny")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from wrapper.datasets import archive
+from wrapper.datasets import archive, files
 from wrapper.datasets.archive import read_zip
 from wrapper.errors import DataError
 
@@ -124,3 +124,16 @@ def test_damaged_data_inside_an_archive_are_said(tmp_path: Path, method: int) ->
     path.write_bytes(whole)
     with pytest.raises(DataError, match="cannot be unpacked"):
         read_zip(path, folder)
+
+
+def test_no_more_rows_are_read_than_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200,000 rows about one picture, which are 50 kB packed, the first good ones; every picture is opened once."""
+    opened: list[Path] = []
+    real = files.picture_size
+    monkeypatch.setattr(files, "picture_size", lambda file: opened.append(file) or real(file))
+    rows = [ROW.replace("a.png", "missing.png"), *[ROW] * 3000, ROW.replace("a.png", "b.png")]
+    path, folder = packed(tmp_path, **{"data.jsonl": "\n".join(rows), "a.png": picture(), "b.png": picture()}), tmp_path / "out"
+    folder.mkdir()
+    found = read_zip(path, folder, 20)
+    assert (len(found.examples), len(found.skipped)) == (20, 1)
+    assert [file.name for file in opened] == ["missing.png", "a.png"]

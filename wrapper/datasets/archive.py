@@ -23,8 +23,8 @@ UTF8 = 0x800
 """The flag of members whose names are UTF-8 (PKWARE, APPNOTE 4.4.4)."""
 
 
-def read_zip(path: Path, folder: Path) -> Dataset:
-    """The data set in a zip file, unpacked into an empty folder.
+def read_zip(path: Path, folder: Path, most: int | None = None) -> Dataset:
+    """The data set in a zip file, unpacked into an empty folder. most: see `read_jsonl`.
 
     Only pictures and one .jsonl file are unpacked, never outside the folder. Raises DataError where the archive is
     damaged, encrypted, too large when unpacked, or without exactly one .jsonl file.
@@ -55,7 +55,7 @@ def read_zip(path: Path, folder: Path) -> Dataset:
             "again later."
         ) from error
     try:
-        data = read_jsonl(rows)
+        data = read_jsonl(rows, most)
     except DataError as error:
         raise DataError(_as_packed(str(error), folder)) from error
     return replace(data, name=_as_packed(data.name, folder), skipped=[replace(s, why=_as_packed(s.why, folder)) for s in data.skipped])

@@ -146,6 +146,11 @@ class Collector:
             kind = None if category is None else without_surrogates(str(category))
             self._rows.append(_Row(self._next(), where, image, size, text, four, form, name, kind))
 
+    @property
+    def good(self) -> int:
+        """How many rows are kept."""
+        return len(self._rows)
+
     def skip(self, where: str, why: str) -> None:
         self._skipped.append((self._next(), Skipped(without_surrogates(where), without_surrogates(why))))
 

@@ -52,13 +52,35 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is not a JSON file ({error}). Download or write it again.") from error
 
 
-def read_jsonl(path: Path) -> Dataset:
+class Pictures:
+    """The pictures in a folder that rows name; each is looked for and opened once, however many rows are about it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._found: dict[str, tuple[PictureFile, tuple[int, int]] | DataError] = {}
+
+    def find(self, name: str) -> tuple[PictureFile, tuple[int, int]]:
+        """The picture of a name with its (width, height); DataError where there is none, or it leads out of the folder."""
+        if name not in self._found:
+            try:
+                file = inside(self.root, name)
+                self._found[name] = PictureFile(file), picture_size(file)
+            except DataError as error:
+                self._found[name] = error
+        found = self._found[name]
+        if isinstance(found, DataError):
+            raise DataError(str(found))
+        return found
+
+
+def read_jsonl(path: Path, most: int | None = None) -> Dataset:
     """Lines of {"image", "expression", "bbox": [x1, y1, x2, y2], "category", "id"}; the last two may be missing. A JSON list of
     such rows will do as well.
 
-    Images are paths from the file's own folder, and may not lead out of it. This is what `wrapper scenes` writes.
+    Images are paths from the file's own folder, and may not lead out of it. This is what `wrapper scenes` writes. most: how many good rows
+    are wanted; those behind them are not looked at.
     """
-    rows, root = Collector(path.name), path.parent.resolve()
+    rows, pictures = Collector(path.name), Pictures(path.parent.resolve())
     found: list[tuple[str, int, dict[str, Any]]] = []
     for where, number, text in _written_rows(path):
         with rows.reading(where):
@@ -68,12 +90,14 @@ def read_jsonl(path: Path) -> Dataset:
             found.append((where, number, data))
     given = {str(data["id"]) for _, _, data in found if data.get("id") is not None}
     for where, number, data in found:
+        if rows.good == most:
+            break
         with rows.reading(where):
-            file = inside(root, data["image"])
+            picture, size = pictures.find(data["image"])
             own = data.get("id")
             name = str(own) if own is not None else str(number) if str(number) not in given else where
             box, category = data.get("bbox"), data.get("category")
-            rows.add(where, PictureFile(file), picture_size(file), data.get("expression"), box, "xyxy", name, category)
+            rows.add(where, picture, size, data.get("expression"), box, "xyxy", name, category)
     return rows.done()
 
 

@@ -161,7 +161,7 @@ def _measured(path: str | None, n: int | None, methods: list[str], adapter: str,
     parsed = tuple(methods_with(models.now().wrapper, methods, adapter))
     folder, handed = str(common.scratch()) if path else None, False
     try:
-        data = read_zip(Path(path), Path(folder)) if path and folder else datasets.read(f"refscenes:test:{count}:{number}")
+        data = read_zip(Path(path), Path(folder), count) if path and folder else datasets.read(f"refscenes:test:{count}:{number}")
         examples = data.examples[:count]
         name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions"
         done: list[Answer] = []

@@ -31,11 +31,16 @@ class DataError(WrapperError):
     """A data set, candidates file or run folder cannot be used. Shown to whoever named it; says which file and row."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory is used up, a GPU's or the machine's."""
+    # torch's kind, which is not imported here; on a CPU it says it in words
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+
+
 def is_of_one_row(error: Exception) -> bool:
     """Whether an error may come from one bad row, picture or file. Memory that is used up, a full disk, a device that is gone
     or a model that does not fit concerns all rows."""
-    fatal = {"OutOfMemoryError", "AcceleratorError"}  # torch's, which is not imported here; on a CPU it says it in words
-    full = isinstance(error, MemoryError) or type(error).__name__ in fatal or "allocate memory" in str(error)
+    full = is_out_of_memory(error) or type(error).__name__ == "AcceleratorError"  # torch's, for a GPU that is gone
     return not full and not isinstance(error, ModelError) and getattr(error, "errno", None) not in DISK
 
 

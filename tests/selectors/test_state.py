@@ -10,6 +10,7 @@ import torch
 from tests.selectors.test_llama import ask
 from wrapper.bench.work import forget
 from wrapper.candidates import Selection
+from wrapper.errors import ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.scenes.dataset import Scene
 
@@ -54,7 +55,7 @@ def test_a_failure_in_any_stage_leaves_no_trace(
     module = {
         "backbone": detector.model.backbone.backbone,
         "text encoder": detector.model.text_backbone,
-        "florence decoder": florence.model.language_model.decoder,
+        "florence decoder": florence.model.language_model.decoder.layers[1].fc2,
         "llm layer": llm.model.layers[3],
         "lora": llm.model.layers[5].self_attn.q_proj.lora_A[wrapper.llm.adapters["ensemble"].key],
         "lm_head": llm.lm_head,
@@ -65,7 +66,7 @@ def test_a_failure_in_any_stage_leaves_no_trace(
     questions = [ask(val_scenes[3], name) for name in (None, *wrapper.llm.adapters)]
     asked = wrapper.llm.select(questions)
     fails(module, error)
-    with pytest.raises(error):
+    with pytest.raises(ModelError if error is torch.OutOfMemoryError else error):
         wrapper.locate(picture.copy(), text)
     mend(module)
     assert same(wrapper.locate(picture.copy(), text), before)

@@ -17,6 +17,7 @@ from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from wrapper.candidates import Candidate, iou
 from wrapper.control_tokens import spell_out
 from wrapper.kept import Kept, digest
+from wrapper.memory import by_halves
 from wrapper.proposers.base import clipped, listed, once
 from wrapper.proposers.decoding import write
 from wrapper.proposers.loading import check_kind, load_pretrained
@@ -85,7 +86,8 @@ class Florence2:
         how = (self.beams, self.max_new_tokens)
         texts = {(n, p): text for n, p in wanted if (text := self.written.find((marks[n], p, *how))) is not None}
         todo = [key for key in wanted if key not in texts]
-        for (n, p), text in zip(todo, self._write(different, marks, todo) if todo else [], strict=True):
+        written = by_halves(lambda some: self._write(different, marks, some), todo, "Florence-2") if todo else []
+        for (n, p), text in zip(todo, written, strict=True):
             texts[n, p] = text
             if not p.text:
                 self.written.put((marks[n], p, *how), text, len(text.encode()))

@@ -20,6 +20,7 @@ from transformers import AutoModelForZeroShotObjectDetection, GroundingDinoProce
 from wrapper.candidates import Candidate
 from wrapper.control_tokens import spell_out
 from wrapper.kept import Kept, digest
+from wrapper.memory import by_halves
 from wrapper.proposers.base import clipped, listed, once
 from wrapper.proposers.loading import check_kind, load_pretrained
 from wrapper.subject import NounGroup, parse
@@ -146,10 +147,13 @@ class Detector:
         known = {key: found for key in keys if (found := self.found.find(key)) is not None}
         todo = [i for i, key in enumerate(keys) if key not in known and key not in keys[:i]]
         if todo:
-            used = sorted({which[i] for i in todo})
-            shown = [used.index(which[i]) for i in todo]
-            new = self._detect([different[n] for n in used], [marks[n] for n in used], shown, [expressions[i] for i in todo])
-            for i, one in zip(todo, new, strict=True):
+
+            def detected(some: Sequence[int]) -> list[Detection]:
+                used = sorted({which[i] for i in some})
+                shown = [used.index(which[i]) for i in some]
+                return self._detect([different[n] for n in used], [marks[n] for n in used], shown, [expressions[i] for i in some])
+
+            for i, one in zip(todo, by_halves(detected, todo, "Grounding DINO"), strict=True):
                 known[keys[i]] = one
                 self.found.put(keys[i], one, one.probabilities.nbytes + one.boxes.nbytes)
         return [known[key] for key in keys]

@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import (
 
 from wrapper.control_tokens import spell_out
 from wrapper.errors import ModelError
+from wrapper.memory import by_halves
 from wrapper.proposers.detections import Detections, Detector, detections
 from wrapper.proposers.loading import load_pretrained
 from wrapper.subject import parse
@@ -60,16 +61,18 @@ class ClosedSetDetector:
     @torch.inference_mode()
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
         """The boxes above the threshold."""
-        found: list[Detections] = []
+        parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return [one for part in parts for one in by_halves(self._detect, part, "The detector")]
+
+    def _detect(self, images: Sequence[Image.Image]) -> list[Detections]:
         names: dict[int, str] = self.model.config.id2label
-        for start in range(0, len(images), BATCH):
-            part = list(images[start : start + BATCH])
-            inputs = self.processor(images=part, return_tensors="pt").to(self.model.device)
-            sizes = [(i.height, i.width) for i in part]
-            results = self.processor.post_process_object_detection(self.model(**inputs), threshold=self.threshold, target_sizes=sizes)
-            for r in results:
-                labels = [names[i].replace("_", " ") for i in r["labels"].tolist()]
-                found.append(detections(r["boxes"].cpu().numpy(), labels, r["scores"].cpu().numpy()))
+        inputs = self.processor(images=list(images), return_tensors="pt").to(self.model.device)
+        sizes = [(i.height, i.width) for i in images]
+        results = self.processor.post_process_object_detection(self.model(**inputs), threshold=self.threshold, target_sizes=sizes)
+        found = []
+        for r in results:
+            labels = [names[i].replace("_", " ") for i in r["labels"].tolist()]
+            found.append(detections(r["boxes"].cpu().numpy(), labels, r["scores"].cpu().numpy()))
         return found
 
 

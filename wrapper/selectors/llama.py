@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from transformers.utils.hub import cached_file
 from wrapper.candidates import Reason, Selection
 from wrapper.control_tokens import spell_out
 from wrapper.errors import ModelError
+from wrapper.memory import by_halves
 from wrapper.merging import shortened
 from wrapper.prompt import FILE_NAME, PromptTemplate, messages, render
 from wrapper.proposers.loading import load_pretrained
@@ -145,7 +147,8 @@ class Llm:
             same = list(group)
             for start in range(0, len(same), self.batch):
                 part = same[start : start + self.batch]
-                for i, logs in zip(part, self.score([prompts[i] for i in part], adapter), strict=True):
+                scored = by_halves(partial(self.score, adapter=adapter), [prompts[i] for i in part], "The LLM")
+                for i, logs in zip(part, scored, strict=True):
                     done[i] = _chosen(questions[i], prompts[i], logs)
         return [done[i] for i in range(len(questions))]
 

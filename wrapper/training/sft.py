@@ -13,7 +13,8 @@ missed: prompts and answers are turned into tokens by the `Llm` that serves them
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from wrapper.candidates import is_correct
-from wrapper.errors import DataError, ModelError
+from wrapper.errors import DataError, ModelError, is_out_of_memory
 from wrapper.hub import writing
 from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST
@@ -90,12 +91,29 @@ def train(run: Run) -> dict[str, Any]:
         )
         trainer.add_callback(Curve(run, llm, trainer))
         began = time.monotonic()
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
+        with _room_for(run):
+            trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
     record = describe(run, rows, trainer.state.log_history, time.monotonic() - began)
     if trainer.is_world_process_zero():
         save(run, llm, trainer.accelerator.unwrap_model(trainer.model), record)
     state.wait_for_everyone()
     return record
+
+
+@contextmanager
+def _room_for(run: Run) -> Iterator[None]:
+    """Says what to do where memory is too small for a step. The batch is part of what a run is, so it is not made smaller unasked."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        s = run.settings
+        smaller = f"--batch {s.batch // 2}" if s.batch > 1 else f"--max-tokens {s.max_tokens // 2}"
+        raise ModelError(
+            f"There is not enough memory for a step of {s.batch} rows of up to {s.max_tokens:,} tokens. Close other programs and run the "
+            f"same command again, or train into another folder with {smaller}{'' if s.checkpointing else ' or --checkpointing'}."
+        ) from error
 
 
 def begin(run: Run) -> None:

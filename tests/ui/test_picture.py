@@ -1,9 +1,11 @@
 """Pictures that come inside a request are opened by wrapper.images only, which looks at their size first."""
 
+import asyncio
 import base64
 import io
 import time
 import tracemalloc
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 
 from wrapper.errors import ImageError
 from wrapper.ui import common
-from wrapper.ui.picture import PictureUpload, save_data_url
+from wrapper.ui.picture import MAY_FETCH, FileUpload, PictureUpload, save_data_url
 
 
 def data_url(picture: Image.Image, kind: str = "PNG") -> str:
@@ -55,3 +57,17 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_decoded() -> None:
 
 def test_no_picture_is_none() -> None:
     assert PictureUpload(type="filepath").preprocess(None) is None
+
+
+@pytest.mark.parametrize("component", [PictureUpload(type="filepath"), FileUpload()], ids=["picture", "file"])
+@pytest.mark.parametrize("address", ["https://example.org/a.png", "HTTP://example.org/a.zip", "http://169.254.169.254/token"])
+def test_nothing_is_fetched_from_an_address(component: Any, address: str) -> None:
+    with pytest.raises(gr.Error, match="fetches nothing"):
+        asyncio.run(component.async_move_resource_to_block_cache(address))
+
+
+@pytest.mark.parametrize("component", [PictureUpload(type="filepath"), FileUpload()], ids=["picture", "file"])
+def test_even_where_it_is_allowed_nothing_of_the_machines_own_network_is(component: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MAY_FETCH, "1")
+    with pytest.raises(Exception, match="validation"):
+        asyncio.run(component.async_move_resource_to_block_cache("http://127.0.0.1:1/a.png"))

@@ -16,12 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from wrapper.candidates import Candidate, Selection, is_correct
+from wrapper.colors import with_colors
 from wrapper.evaluation import metrics
 from wrapper.expressions import normalise
 from wrapper.images import load_image
 from wrapper.merging import merge
-from wrapper.pipeline import Wrapper
+from wrapper.pipeline import Wrapper, collect
 from wrapper.presets import PHOTO_WEIGHTS
 from wrapper.proposers.detections import DetectorProposer
 from wrapper.proposers.onnx import OnnxDetector
@@ -58,11 +61,11 @@ def main() -> None:
     photos = {p["image"]: p for p in map(json.loads, (folder / "photos.jsonl").read_text().splitlines())}
     rows = [json.loads(line) for line in (folder / "expressions.jsonl").read_text().splitlines()]
     pictures = {name: load_image(folder / name) for name in {r["image"] for r in rows}}
-    truths = [true_question(photos[r["image"]], r["expression"]) for r in rows]
+    truths = [true_question(photos[r["image"]], pictures[r["image"]], r["expression"]) for r in rows]
     on_truth = wrapper.llm.select(truths)
     began = time.perf_counter()
-    seen = [wrapper.proposers["yolox"].propose([pictures[r["image"]]], [normalise(r["expression"])])[0] for r in rows]
-    lists = [wrapper.merge({"yolox": found}).candidates for found in seen]
+    seen = [collect([wrapper.proposers["yolox"]], [pictures[r["image"]]], [normalise(r["expression"])]).of(0) for r in rows]
+    lists = [wrapper.merge(found).candidates for found in seen]
     questions = [Question(c, normalise(r["expression"]), pictures[r["image"]].size) for c, r in zip(lists, rows, strict=True)]
     answers = [wrapper.llm.select([q])[0] for q in questions]
     ms = 1000 * (time.perf_counter() - began) / len(rows)
@@ -102,10 +105,10 @@ def recall(photos: Iterable[dict[str, Any]], folder: Path, tiles: int, threshold
     return hits
 
 
-def true_question(photo: dict[str, Any], expression: str) -> Question:
+def true_question(photo: dict[str, Any], picture: Image.Image, expression: str) -> Question:
     """The question about a photograph's true boxes."""
     found = [Candidate(tuple(o["box"]), o["label"], None, "truth", rank) for rank, o in enumerate(photo["objects"])]
-    return Question(merge([found]).candidates, normalise(expression), (photo["width"], photo["height"]))
+    return Question(merge([with_colors(picture, found)]).candidates, normalise(expression), (photo["width"], photo["height"]))
 
 
 def steady(wrapper: Wrapper, questions: Sequence[Question], answers: Sequence[Selection]) -> str:

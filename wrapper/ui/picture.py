@@ -1,7 +1,8 @@
-"""An image component that hands the uploaded file over unopened, for wrapper.images to decode."""
+"""Components that hand uploaded files over unopened, and fetch none from an address."""
 
 import base64
 import binascii
+import os
 from abc import ABCMeta
 from typing import Any
 
@@ -40,10 +41,36 @@ def save_data_url(url: Any) -> str:
     return str(file)
 
 
+MAY_FETCH = "WRAPPER_FETCH"
+"""An environment variable: 1 where files that a request names by their address may be fetched. Gradio does that, and refuses addresses of
+the machine's own network."""
+
+
+def _kept_at_home(parent: Any) -> Any:
+    """Gradio's way of taking a file in, which would fetch one that a request names by its address."""
+
+    async def take_in(self: Any, place: Any) -> Any:
+        if str(place or "").lower().startswith(("http://", "https://")) and os.environ.get(MAY_FETCH) != "1":
+            with common.as_page_errors():
+                raise ImageError("This app fetches nothing from other places. Download the file, and send the file itself.")
+        return await parent.async_move_resource_to_block_cache(self, place)
+
+    return take_in
+
+
 # Gradio's own decoding loses what ours keeps (16 bits, transparency, rotation) and answers a damaged file in its own words. A
 # class and not a changed instance, because Gradio makes new instances as a page is used; not by a class statement, because
 # the metaclass of components then writes a stub file beside this one.
 PictureUpload: Any = ABCMeta.__new__(
-    type(gr.Image), "PictureUpload", (gr.Image,), {"__module__": __name__, "is_template": True, "preprocess": _preprocess}
+    type(gr.Image),
+    "PictureUpload",
+    (gr.Image,),
+    {"__module__": __name__, "is_template": True, "preprocess": _preprocess}
+    | {"async_move_resource_to_block_cache": _kept_at_home(gr.Image)},
 )
 """As gr.Image of type "filepath", but it gives the path of the file as it was uploaded."""
+FileUpload: Any = ABCMeta.__new__(
+    type(gr.File), "FileUpload", (gr.File,),
+    {"__module__": __name__, "is_template": True, "async_move_resource_to_block_cache": _kept_at_home(gr.File)},
+)  # fmt: skip
+"""As gr.File."""

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from wrapper.ui.common import MAX_UPLOAD
+from wrapper.ui.limits import RequestLimit
 
 CSS = """
 @keyframes spin { to { transform: rotate(360deg); } }
@@ -69,7 +70,7 @@ THEME = gr.themes.Soft(font=("system-ui", "sans-serif"), font_mono=("ui-monospac
 )  # fmt: skip
 LOOKS: dict[str, Any] = {
     "theme": THEME, "css": CSS, "js": FINISHING, "max_file_size": MAX_UPLOAD, "allowed_paths": [], "enable_monitoring": False,
-    "show_error": True, "app_kwargs": {"middleware": [Middleware(GZipMiddleware, minimum_size=2000)]},
+    "show_error": True, "app_kwargs": {"middleware": [Middleware(RequestLimit), Middleware(GZipMiddleware, minimum_size=2000)]},
     "run_history": False, "footer_links": ["api"],
 }  # fmt: skip
 """How the page is served, here and in tests."""

@@ -6,6 +6,7 @@ Each round takes a whole file of one kind, changes it by one or several mutation
 """
 
 import argparse
+import copy
 import io
 import json
 import pickle
@@ -13,14 +14,18 @@ import random
 import resource
 import tempfile
 import time
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from peft import LoraConfig, get_peft_model
 from PIL import Image
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.datasets.archive import read_zip
@@ -30,7 +35,10 @@ from wrapper.errors import WrapperError
 from wrapper.images import load_image
 from wrapper.presets import TINY_WEIGHTS
 from wrapper.prompt import PromptTemplate
+from wrapper.selectors.lora import WEIGHTS, attach, without_advice
 from wrapper.trace import read_trace, trace
+
+CONFIG = "adapter_config.json"
 
 SLOWEST = 2.0
 """Seconds that one file may take."""
@@ -109,8 +117,31 @@ def _trace(data: bytes, folder: Path) -> object:
     return read_trace(told)
 
 
+@cache
+def adapter() -> tuple[Any, bytes, bytes]:
+    """A small LLM, and a LoRA adapter's configuration and weights that fit it."""
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    llm = LlamaForCausalLM(LlamaConfig(vocab_size=16, pad_token_id=0, **sizes))
+    settings = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    with tempfile.TemporaryDirectory() as made, without_advice():
+        trained = get_peft_model(copy.deepcopy(llm), settings)
+        trained.save_pretrained(made)
+        return llm, (Path(made) / CONFIG).read_bytes(), (Path(made) / WEIGHTS).read_bytes()
+
+
+def _attached(changed: str) -> Callable[[bytes, Path], object]:
+    def write_and_attach(data: bytes, folder: Path) -> object:
+        llm, settings, weights = adapter()
+        for name, whole in ((CONFIG, settings), (WEIGHTS, weights)):
+            (folder / name).write_bytes(data if name == changed else whole)
+        return attach(copy.deepcopy(llm), str(folder), "changed")
+
+    return write_and_attach
+
+
 def targets() -> dict[str, Target]:
-    """Everything that reads a stranger's file without a model."""
+    """Everything that reads a stranger's file without a full model."""
+    _, settings, weights = adapter()
     told = trace(Selection((CUP, CUP), 0, (0.7, 0.3), Reason.CHOSEN, "the prompt"), "the cup", (64, 48))
     refs = [{"ref_id": 1, "image_id": 2, "split": "val", "sentences": [{"sent": "the cup", "tokens": ["the"]}], "ann_id": 3}]
     prompt = (TINY_WEIGHTS / "llama" / "prompt.json").read_bytes()
@@ -121,6 +152,8 @@ def targets() -> dict[str, Target]:
         "zip": Target([_archive()], _written("data.zip", lambda path: read_zip(path, path.parent))),
         "prompt": Target([prompt], _written("prompt.json", lambda path: PromptTemplate.load(path.parent))),
         "trace": Target([json.dumps(told).encode()], _trace),
+        "adapter-settings": Target([settings], _attached(CONFIG)),
+        "adapter-weights": Target([weights], _attached(WEIGHTS)),
     }
 
 
@@ -153,7 +186,8 @@ def run(rounds: int, seed: int, kinds: tuple[str, ...] = ()) -> tuple[Counter[st
     found, bad = Counter[str](), list[str]()
     chosen = {name: target for name, target in targets().items() if not kinds or name in kinds}
     names = list(chosen)
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT's, of settings that it does not know
         for i in range(rounds):
             rng = random.Random(f"{seed}/{i}")
             name = names[i // 2 % len(names)] if i % 2 else names[0]  # pictures are half of them

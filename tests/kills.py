@@ -87,15 +87,19 @@ def tensors(folder: Path) -> list[tuple[str, list[float]]]:
 
 
 def hold(name: str, arguments: Callable[[Path], list[str]], read: Callable[[Path], Any], folder: Path, times: int) -> None:
-    """Run a piece of work whole and in pieces, and compare."""
-    whole, cut, rng = folder / f"{name}-whole", folder / f"{name}-cut", random.Random(name)
+    """Run a piece of work whole, and in pieces until it was killed so many times at work, beginning anew whenever it is done."""
+    whole, rng = folder / f"{name}-whole", random.Random(name)
     seconds = finish(arguments(whole))
-    at_work = sum(kill(arguments(cut), rng.uniform(0.2, 1.0) * seconds * 0.6) for _ in range(times))
-    finish(arguments(cut))
-    same = read(whole) == read(cut)
-    print(f"{name}: {seconds:.0f} s whole; killed {times} times, {at_work} of them at work; the same at the end: {same}", flush=True)
-    if not same:
-        raise SystemExit(1)
+    expected, killed, runs = read(whole), 0, 0
+    while killed < times:
+        runs += 1
+        cut = folder / f"{name}-cut{runs}"
+        while killed < times and kill(arguments(cut), rng.uniform(0.2, 0.8) * seconds):
+            killed += 1
+        finish(arguments(cut))
+        if read(cut) != expected:
+            raise SystemExit(f"{name}: another result after {killed} kills in {runs} runs")
+    print(f"{name}: {seconds:.0f} s whole; killed {killed} times at work in {runs} runs; the same at every end", flush=True)
 
 
 def main() -> None:

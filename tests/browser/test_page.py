@@ -488,6 +488,7 @@ def test_a_benchmark_can_be_cancelled_and_run_again(visit: Any) -> None:
     """What is done is kept, and the next press counts at once."""
     page = visit()
     page.get_by_role("tab", name="Benchmark").click()
+    assert not page.get_by_role("button", name="Cancel, keep what is done").is_visible()
     measure(page, 400)
     page.locator("#progress", has_text=" of 400, about").wait_for()
     page.get_by_role("button", name="Cancel, keep what is done").click()
@@ -495,6 +496,7 @@ def test_a_benchmark_can_be_cancelled_and_run_again(visit: Any) -> None:
     page.locator("a[download]").nth(1).wait_for()
     measure(page, 8)
     page.locator("#progress", has_text="8 of 8, done").wait_for()
+    page.get_by_role("button", name="Cancel, keep what is done").wait_for(state="hidden")
 
 
 def test_wrong_answers_are_stepped_through_and_opened_in_locate(visit: Any) -> None:

@@ -61,6 +61,13 @@ def test_cancel_ends_the_run_after_its_batch_and_another_run_begins_at_once() ->
     assert "8 of 8, done" in str(list(again)[-1][0])
 
 
+def test_cancel_is_there_while_something_runs() -> None:
+    visit = visit_of()
+    *running, last = benchmark.cancellable(visit, benchmark.press(visit), None, 8, ["gdrec"])
+    assert running and all(step[-1].visible for step in running)
+    assert not last[-1].visible and {len(step) for step in running} == {len(last)}
+
+
 def test_kinds_of_expressions_stand_in_a_table_with_intervals(steps: list[tuple[object, ...]]) -> None:
     kinds, done = steps[-1][-3], results(steps[-1]).done
     assert isinstance(kinds, pd.DataFrame)

@@ -57,7 +57,7 @@ from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
 PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
 DETECTED = Plan("llama-detected", steps=900, batch=8, lr=6e-4, warmup=60, floor=0.02)
 """Second stage: mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there."""
-COLORED = Plan("llama-colored", steps=900, batch=8, lr=6e-4, warmup=100, floor=0.02)
+COLORED = Plan("llama-colored", steps=800, batch=8, lr=6e-4, warmup=100, floor=0.02)
 """Third stage: the same lists, with the colours that a picture shows in each box."""
 QUESTIONS = 8
 NONE = "none"

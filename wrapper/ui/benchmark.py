@@ -115,6 +115,14 @@ def live(
         yield ("" if before is None else halted(before), *REST)
 
 
+def cancellable(visit: gr.Request, pressed: int, *asked: Any) -> Iterator[tuple[Any, ...]]:
+    """As `live`, with the Cancel button there until the end."""
+    shown = gr.Button(visible=True)
+    for step in live(visit, pressed, *asked):
+        yield *step, shown
+    yield gr.skip(), *REST, gr.Button(visible=False)
+
+
 def cancel(visit: gr.Request) -> None:
     """The page's Cancel button: the run ends after the batch that it is at."""
     press(visit)
@@ -342,7 +350,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
             )
     with gr.Row():
         button = gr.Button("Run", variant="primary", scale=2)
-        stop = gr.Button("Cancel, keep what is done", scale=1)
+        stop = gr.Button("Cancel, keep what is done", scale=1, visible=False)
     bar = gr.HTML("", label="Progress", elem_id="progress")
     with gr.Column(visible=False) as found_here:
         rows = gr.Dataframe(headers=HEADERS, label="Figures", interactive=False, wrap=True, elem_id="figures", column_widths=WIDTHS)
@@ -360,8 +368,10 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
     button.click(None, None, None, js=common.scroll_to("progress"), **private)
+    button.click(lambda: gr.Button(visible=True), None, [stop], queue=False, **private)  # also while it waits for its turn
     begun = button.click(press, None, [pressed], queue=False, **private)
-    run = begun.then(live, [pressed, *asked, state], [*outputs, state, found_here], concurrency_limit=1, show_progress_on=[rows], **private)
+    shown = [*outputs, state, found_here, stop]
+    run = begun.then(cancellable, [pressed, *asked, state], shown, concurrency_limit=1, show_progress_on=[rows], **private)
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     silent = private | {"show_progress": "hidden"}

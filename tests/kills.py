@@ -94,9 +94,12 @@ def hold(name: str, arguments: Callable[[Path], list[str]], read: Callable[[Path
     while killed < times:
         runs += 1
         cut = folder / f"{name}-cut{runs}"
-        while killed < times and kill(arguments(cut), rng.uniform(0.2, 0.8) * seconds):
-            killed += 1
-        finish(arguments(cut))
+        done = False
+        while not done and killed < times:
+            done = not kill(arguments(cut), rng.uniform(0.2, 0.8) * seconds)
+            killed += not done
+        if not done:
+            finish(arguments(cut))
         if read(cut) != expected:
             raise SystemExit(f"{name}: another result after {killed} kills in {runs} runs")
     print(f"{name}: {seconds:.0f} s whole; killed {killed} times at work in {runs} runs; the same at every end", flush=True)

@@ -1,7 +1,6 @@
 """Teach the bundled Llama lists of an open world: photographs' detections beside those of RefScenes.
 
     python -m weights.recipes.llama_open          # resumes where it was cut
-    python -m weights.recipes.llama_open --last   # only the last stage, from weights/photo/llama as it is
     python -m weights.recipes.llama_open --save   # write weights/photo/llama from the last checkpoint
 
 Goes on from the Llama of `weights.recipes.llama`, which knows how to compare boxes but few words: the vocabulary is made
@@ -57,11 +56,9 @@ from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
 PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
 DETECTED = Plan("llama-detected", steps=900, batch=8, lr=6e-4, warmup=60, floor=0.02)
 """Second stage: mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there."""
-COLORED = Plan("llama-colored", steps=800, batch=8, lr=6e-4, warmup=100, floor=0.02)
-"""Third stage: the same lists, with the colours that a picture shows in each box."""
 QUESTIONS = 8
 NONE = "none"
-OPEN_TEMPLATE: PromptTemplate = replace(TEMPLATE, source="", color=" {color}", line="- {label} {x1},{y1},{x2},{y2}{score} = {index}")
+OPEN_TEMPLATE: PromptTemplate = replace(TEMPLATE, source="", line="- {label} {x1},{y1},{x2},{y2}{score} = {index}")
 WORDS = 5200
 """Tokens of the vocabulary that are learnt, beside the numbers up to 999."""
 
@@ -307,32 +304,40 @@ def accuracy(model: LlamaForCausalLM, reader: Collate) -> dict[str, float]:
 
 def main() -> None:
     torch.manual_seed(4)
-    last = "--last" in sys.argv
-    started_from = str(PHOTO_WEIGHTS / "llama") if last else str(TINY_WEIGHTS / "llama")
+    folder = TINY_WEIGHTS / "llama"
     vocabulary_of_run = RUNS / PLAN.name
     if not (vocabulary_of_run / "tokenizer.json").exists():
-        (PreTrainedTokenizerFast.from_pretrained(started_from) if last else tokenizer()).save_pretrained(vocabulary_of_run)
+        tokenizer().save_pretrained(vocabulary_of_run)
     words = PreTrainedTokenizerFast.from_pretrained(vocabulary_of_run)
     reader = Collate(words)
-    model = build(words, started_from)
+    model = build(words, str(folder))
     hints = Hints(model.get_input_embeddings().weight)
     both = nn.ModuleDict({"model": model, "hints": hints}).to(device())
-    stages = ((PLAN, sample), (DETECTED, detected_sample), (COLORED, detected_sample))[2 if last else 0 :]
-    begun = [i for i, (plan, _) in enumerate(stages) if (RUNS / plan.name / "checkpoint.pt").exists()]
 
-    if "--save" in sys.argv:
-        restore(stages[begun[-1]][0], both)
-    else:
+    if "--save" not in sys.argv:
         tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in both["hints"].parameters()}
         groups = [
             {"params": [p for p in both.parameters() if id(p) in tables], "share": 1.5},
             {"params": [p for p in both.parameters() if id(p) not in tables], "share": 0.8},
         ]
         evaluate = partial(accuracy, model, reader)
-        for plan, make in stages[begun[-1] if begun else 0 :]:
-            train(
-                plan, both, groups, make, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100
-            )  # fmt: skip
+        begun = (RUNS / PLAN.name / "checkpoint.pt").exists() and restore(PLAN, both, strict=False)
+        if begun < PLAN.last:
+            train(PLAN, both, groups, sample, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100)
+        train(
+            DETECTED,
+            both,
+            groups,
+            detected_sample,
+            reader,
+            losses(model, hints),
+            evaluate,
+            weight_decay=0.01,
+            eval_every=300,
+            save_every=100,
+        )
+    else:
+        restore(DETECTED if (RUNS / DETECTED.name / "checkpoint.pt").exists() else PLAN, both)
     save(model, words)
 
 

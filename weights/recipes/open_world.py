@@ -12,13 +12,12 @@ expressions that anybody wrote about a photograph.
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from weights.recipes.nouns import FILE, Thing, Words
 from wrapper.candidates import Box, Candidate, iou
-from wrapper.colors import LEAST, MOST
 
 LONG = 640.0
 """Pixels of a picture's longer side, as the prompt scales it."""
@@ -81,8 +80,6 @@ PLACES = [
     "in view",
     "there",
 ]
-COLORED = 0.85
-"""Share of lists that say colours."""
 GENERIC = {"person": ("one", "person"), "": ("one", "thing", "object", "item")}
 
 
@@ -145,8 +142,7 @@ def fitting() -> dict[str, frozenset[str]]:
 
 @dataclass
 class Item:
-    """A thing in a scene. label: what the detector says; real: not made up by it; copy_of: the thing it shows again;
-    palette: how it looks; colors: what is listed of that."""
+    """A thing in a scene. label: what the detector says; real: not made up by it; copy_of: the thing it shows again."""
 
     kind: Kind
     box: Box
@@ -155,8 +151,6 @@ class Item:
     real: bool = True
     copy_of: "Item | None" = None
     also: str = ""
-    palette: "Palette" = field(default_factory=lambda: Palette({}))
-    colors: tuple[str, ...] = ()
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -178,87 +172,6 @@ class Item:
     def near(self) -> float:
         """How near to the camera, as lists show it: lower and larger is nearer."""
         return self.box[3] + 0.5 * math.sqrt(self.area)
-
-
-# ---- colours
-
-COMMON = {"black": 3, "white": 4, "gray": 3, "red": 2, "orange": 1, "yellow": 1.5, "green": 1.5, "blue": 2, "purple": 0.5, "pink": 0.7, "brown": 3}  # fmt: skip
-"""How often a thing mostly is of a colour, about."""
-UPPER = COMMON | {"blue": 4, "red": 2.5, "pink": 1.2, "brown": 1}
-LOWER = dict.fromkeys(COMMON, 0.3) | {"blue": 4, "black": 4, "gray": 2, "brown": 2, "white": 1}
-AROUND = dict.fromkeys(COMMON, 0.3) | {"gray": 4, "brown": 3, "black": 2, "green": 1.5, "white": 2, "blue": 1}
-MISTAKEN = {
-    "white": ("gray", "gray", "gray", "brown", "blue"),
-    "black": ("gray", "gray", "blue", "brown"),
-    "gray": ("white", "black", "brown", "blue"),
-    "red": ("brown", "brown", "pink", "black", "orange"),
-    "orange": ("brown", "brown", "pink", "yellow"),
-    "yellow": ("brown", "brown", "green", "white", "orange"),
-    "green": ("gray", "black", "brown", "blue"),
-    "blue": ("gray", "gray", "black", "purple", "white"),
-    "purple": ("pink", "gray", "blue", "brown"),
-    "pink": ("purple", "brown", "red", "white"),
-    "brown": ("black", "gray", "pink", "orange"),
-}
-"""What shadows, light and cheap cameras make of a colour."""
-SPOKEN = {"gray": ("gray", "gray", "grey", "grey", "silver"), "brown": ("brown", "brown", "brown", "tan", "beige"), "yellow": ("yellow", "yellow", "gold")}  # fmt: skip
-UPPER_CLOTHES = _words("shirt jacket coat dress sweater hoodie vest uniform suit apron jersey tshirt blouse top")
-LOWER_CLOTHES = _words("pants jeans shorts skirt trousers")
-
-
-@dataclass(frozen=True)
-class Palette:
-    """The colours of a thing with the shares of its box. upper and lower: what people mean when they name its colour, clothes of a
-    person by name; the rest of `shares` is skin and what stands around it."""
-
-    shares: Mapping[str, float]
-    upper: str = ""
-    lower: str = ""
-
-    @property
-    def named(self) -> set[str]:
-        """The colours that people may name."""
-        return {self.upper, self.lower} - {""}
-
-
-def _drawn(rng: random.Random, colors: Mapping[str, float]) -> str:
-    return rng.choices(list(colors), list(colors.values()))[0]
-
-
-def palette(rng: random.Random, person: bool) -> Palette:
-    """How a thing looks."""
-    if person:
-        upper = _drawn(rng, UPPER)
-        lower = upper if rng.random() < 0.12 else _drawn(rng, LOWER)
-        parts = [
-            (upper, rng.gauss(0.4, 0.12)),
-            (lower, rng.gauss(0.2, 0.12)),
-            ("brown" if rng.random() < 0.75 else "pink", rng.gauss(0.14, 0.05)),
-        ]
-    else:
-        upper, lower = _drawn(rng, COMMON), ""
-        if rng.random() < 0.25:
-            lower = _drawn(rng, COMMON)
-        parts = [(upper, rng.gauss(0.6, 0.15)), (lower or _drawn(rng, AROUND), rng.gauss(0.28 if lower else 0.12, 0.06))]
-    parts += [(_drawn(rng, AROUND), rng.uniform(0.05, 0.35)), (_drawn(rng, AROUND), rng.uniform(0.0, 0.2))]
-    shares: dict[str, float] = {}
-    for color, share in parts:
-        shares[color] = shares.get(color, 0.0) + max(0.0, share)
-    return Palette(shares, upper, lower)
-
-
-def seen_colors(rng: random.Random, looks: Palette) -> tuple[str, ...]:
-    """The colours that `wrapper.colors` would list of it: parts of each are taken for others."""
-    found: dict[str, float] = {}
-    for color, share in looks.shares.items():
-        kept = share * rng.betavariate(2.2, 1.2)
-        found[color] = found.get(color, 0.0) + kept
-        for _ in range(2):
-            wrong = rng.choice(MISTAKEN[color])
-            found[wrong] = found.get(wrong, 0.0) + (share - kept) / 2
-    whole = sum(found.values()) or 1.0
-    listed = sorted((c for c, v in found.items() if v / whole >= LEAST), key=lambda c: -found[c])
-    return tuple(listed[:MOST])
 
 
 # ---- scenes
@@ -305,7 +218,6 @@ class Scene:
         short = LONG * rng.choice((0.75, 0.75, 0.667, 0.667, 0.5625, 0.85, 1.0))
         self.width, self.height = (LONG, round(short)) if rng.random() < 0.72 else (round(short), LONG)
         self.things: list[Item] = []
-        self.looks: dict[str, Palette] = {}
         makers: list[Callable[[], None]] = [self.row, self.crowd, self.surface, self.carrier, self.alone, self.stack, self.heap]
         wanted = min(most, max(1, round(rng.lognormvariate(1.7, 0.7))))
         for _ in range(12):
@@ -322,17 +234,11 @@ class Scene:
         box = (max(0.0, x - width / 2), max(0.0, bottom - height), min(self.width, x + width / 2), min(self.height, bottom))
         if box[2] - box[0] < 4 or box[3] - box[1] < 4 or (box[2] - box[0]) * (box[3] - box[1]) < 0.25 * full:
             return None
-        thing = Item(kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])), palette=self.palette(kind))
+        thing = Item(kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])))
         if any(iou(thing.box, o.box) > 0.75 for o in self.things):
             return None
         self.things.append(thing)
         return thing
-
-    def palette(self, kind: Kind) -> Palette:
-        """How a thing looks; of a kind often as the last one does, but for people."""
-        if kind.name == "person" or kind.name not in self.looks or self.rng.random() < 0.45:
-            self.looks[kind.name] = palette(self.rng, kind.name == "person")
-        return self.looks[kind.name]
 
     def size(self) -> float:
         """A height in pixels, over two orders of magnitude."""
@@ -431,7 +337,7 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[I
     A true thing's score grows with its size; what is made up is mostly small, has lower scores, and is often of a kind that stands there.
     """
     scored = rng.random() < (0.3 if clean else 0.85)
-    found = [replace(t, label=called(rng, t.kind, scene.opened, t.palette)) for t in scene.things]
+    found = [replace(t, label=called(rng, t.kind, scene.opened)) for t in scene.things]
     if clean:
         for t in found:
             t.score = round(rng.uniform(0.35, 0.99), 2) if scored else None
@@ -450,9 +356,6 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[I
         for t in found:  # merged with what another source calls it
             if rng.random() < 0.5:
                 t.also = t.kind.word(rng)
-    if rng.random() < COLORED:
-        for t in found:
-            t.colors = seen_colors(rng, t.palette)
     kept = sorted(found, key=lambda t: -(t.score or 1.0))[:most] if scored else found[:most]
     return sorted(kept, key=lambda t: (t.middle[1], t.middle[0]))
 
@@ -463,7 +366,7 @@ def again(rng: random.Random, t: Item, scene: Scene) -> Item:
     box = nudged(rng, t.box, 0.18, scene) if rng.random() < 0.55 else part(rng, t.box)
     score = round(max(0.15, t.score * rng.uniform(0.25, 0.9)), 2) if t.score else None
     kind = t.kind if label == t.label else by_name().get(label, Kind(label))
-    return Item(kind, box, label, score, label == t.label, t, palette=t.palette)
+    return Item(kind, box, label, score, label == t.label, t)
 
 
 def made_up(rng: random.Random, found: list[Item], scene: Scene, scored: bool) -> Item | None:
@@ -476,8 +379,7 @@ def made_up(rng: random.Random, found: list[Item], scene: Scene, scored: bool) -
         return None
     score = round(0.15 + 0.4 * rng.betavariate(1.1, 3.5), 2) if scored else None
     rounded = (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
-    looks = palette(rng, kind.name == "person")
-    return Item(kind, rounded, called(rng, kind, scene.opened, looks), score, not scored, palette=looks)
+    return Item(kind, rounded, called(rng, kind, scene.opened), score, not scored)
 
 
 def part(rng: random.Random, box: Box) -> Box:
@@ -497,12 +399,7 @@ def part(rng: random.Random, box: Box) -> Box:
     )
 
 
-def spoken(rng: random.Random, color: str) -> str:
-    """A colour as people say it."""
-    return rng.choice(SPOKEN.get(color, (color,)))
-
-
-def called(rng: random.Random, kind: Kind, opened: bool, looks: Palette) -> str:
+def called(rng: random.Random, kind: Kind, opened: bool) -> str:
     """A label: COCO's name, or with open labels any word for it, now and then as a phrase."""
     if not opened:
         return kind.name
@@ -511,11 +408,11 @@ def called(rng: random.Random, kind: Kind, opened: bool, looks: Palette) -> str:
         label = rng.choice(kind.kinds[:12])
     roll = rng.random()
     if roll < 0.1:
-        label = f"{spoken(rng, looks.upper)} {label}"
+        label = f"{rng.choice(COLORS)} {label}"
     elif roll < 0.14:
         label = f"{rng.choice(('a', 'the'))} {rng.choice(LOOKS)} {label}"
     elif roll < 0.17 and kind.name == "person":
-        label = f"{label} in {spoken(rng, looks.upper)} {rng.choice(UPPER_CLOTHES)}"
+        label = f"{label} in {rng.choice(COLORS)} {rng.choice(CLOTHES)}"
     return label
 
 
@@ -755,22 +652,14 @@ class Asker:
             self.two,
             self.undecided,
             self.between,
-            self.colored,
-            self.miscolored,
         )
-        return rng.choices(makers, (5, 3, 1.5, 1.2, 5.5, 0.7, 0.8, 0.8, 3, 1.6, 0.5, 4.5, 1.5))[0](word, pool)
+        return rng.choices(makers, (5, 3, 1.5, 1.2, 5.5, 0.7, 0.8, 0.8, 3, 1.6, 0.5))[0](word, pool)
 
     def single(self, word: str, pool: Pool) -> Asked | None:
         """The only one of its noun, with whatever else is said about it."""
         rng = self.rng
         [only] = pool
         roll = rng.random()
-        if roll < 0.04:
-            return self.another(word)
-        if roll < 0.10:
-            return self.miscolored(word, pool)
-        if roll < 0.17:
-            return self.colored(word, pool)
         if roll < 0.45:
             return Asked(word, only, pool, pool)
         if roll < 0.65 and (found := self.related(word, pool)):
@@ -971,57 +860,7 @@ class Asker:
     def undecided(self, word: str, pool: Pool) -> Asked:
         """What only the picture tells. People mean the large and clear one more often."""
         target = self.rng.choices(pool, [math.sqrt(t.area) * (t.score or 0.6) ** 2 for t in pool])[0]
-        return Asked(self.dressed(word, target, always=self.rng.random() < 0.6), target, pool, pool)
-
-    def colored(self, word: str, pool: Pool) -> Asked | None:
-        """The one of a colour; where several are of it, one side of them."""
-        rng = self.rng
-        seed = rng.choice(pool)
-        color = seed.palette.lower if seed.palette.lower and rng.random() < 0.25 else seed.palette.upper
-        if sum(seed.palette.shares.get(c, 0.0) for c in (color,)) < 0.2:
-            return None
-        lower = color == seed.palette.lower != seed.palette.upper
-        yes = [t for t in pool if color in t.palette.named]
-        text = self.of_color(word, color, lower, seed.kind.name == "person")
-        if len(yes) == 1:
-            return Asked(text, seed, pool, yes)
-        side = rng.choice(("left", "right", "biggest", "smallest", "front", "back"))
-        target = least(yes, SIDES[side], MARGINS[side])
-        return Asked(self.say(SAID[side], text), target, pool, yes) if target else None
-
-    def miscolored(self, word: str, pool: Pool) -> Asked | None:
-        """Of a colour that none of them is of: nothing is meant."""
-        rng = self.rng
-        there = {c for t in pool for c, share in t.palette.shares.items() if share > 0.1}
-        colors = [c for c in COMMON if c not in there and c not in ("gray", "brown")]
-        if not colors:
-            return None
-        return Asked(self.of_color(word, rng.choice(colors), rng.random() < 0.15, pool[0].kind.name == "person"), None, pool, [])
-
-    def another(self, word: str) -> Asked:
-        """A second one where there is one only."""
-        tails = ("next to her", "next to him", "beside it", "behind her", "next to the other one")
-        said = f"the other {word}" if self.rng.random() < 0.4 else f"{word} {self.rng.choice(tails)}"
-        return Asked(said, None, [], [])
-
-    def of_color(self, word: str, color: str, lower: bool, person: bool) -> str:
-        """A noun with a colour, as people say it; of people it is what they wear."""
-        rng, said = self.rng, spoken(self.rng, color)
-        if not person:
-            patterns = ("{c} {n}",) * 6 + (
-                "{n} that is {c}",
-                "{c} colored {n}",
-                "dark {c} {n}",
-                "{n} which is {c}",
-                "{n} in {c}",
-                "the {c} one",
-            )
-        elif lower:
-            patterns = ("{n} in {c} {w}", "{n} with {c} {w}", "{n} wearing {c} {w}", "{c} {w}", "the one in {c} {w}")
-        else:
-            patterns = ("{n} in {c}", "{n} in {c}", "{n} in the {c} {w}", "{n} in a {c} {w}", "{n} wearing {c}", "{n} with the {c} {w}", "{c} {w}",
-                        "{n} dressed in {c}", "{n} dressed all in {c}", "{c} {w} {n}", "the one in {c}", "{n} wearing a {c} {w}")  # fmt: skip
-        return rng.choice(patterns).format(n=word, c=said, w=rng.choice(LOWER_CLOTHES if lower else UPPER_CLOTHES))
+        return Asked(self.dressed(word, always=self.rng.random() < 0.6), target, pool, pool)
 
     def landmark(self, thing: Item) -> tuple[str, Pool] | None:
         """Words for a landmark that fit nothing else on the list, and what they fit."""
@@ -1031,21 +870,14 @@ class Asker:
             return None
         return f"{self.rng.choice(('the', 'the', 'the', 'a', 'a', ''))} {word}".strip(), fits
 
-    def color_of(self, target: Item | None, clothes: str = "") -> str:
-        """A colour that a description of a thing may name: its own; any where nothing is meant, or of what its palette does not say."""
-        if target is None or (clothes and clothes not in (*UPPER_CLOTHES, *LOWER_CLOTHES)) or self.rng.random() < 0.05:
-            return self.rng.choice(COLORS)
-        lower = target.palette.lower if clothes in LOWER_CLOTHES else ""
-        return spoken(self.rng, lower or target.palette.upper) if target.palette.upper else self.rng.choice(COLORS)
-
-    def dressed(self, text: str, target: Item | None, always: bool = False) -> str:
-        """With words that boxes say nothing about: colours (its own), clothes, what somebody does."""
-        rng, worn = self.rng, self.rng.choice(CLOTHES)
+    def dressed(self, text: str, always: bool = False) -> str:
+        """With words that the boxes say nothing about: colours, clothes, what somebody does."""
+        rng = self.rng
         tails = (
-            lambda: f"in {self.color_of(target)}", lambda: f"in a {self.color_of(target, worn)} {worn}", lambda: f"wearing a {worn}",
-            lambda: f"wearing {self.color_of(target, worn)} {worn}", lambda: rng.choice(ACTIONS), lambda: f"{rng.choice(ACTIONS)} {rng.choice(PLACES)}",
-            lambda: rng.choice(PLACES), lambda: f"with {self.color_of(target, worn)} {worn}", lambda: f"that is {rng.choice(ACTIONS)}",
-            lambda: f"with {rng.choice(COLORS)} hair", lambda: f"who is {rng.choice(LOOKS)}", lambda: f"which is {self.color_of(target)}",
+            lambda: f"in {rng.choice(COLORS)}", lambda: f"in a {rng.choice(COLORS)} {rng.choice(CLOTHES)}", lambda: f"wearing a {rng.choice(CLOTHES)}",
+            lambda: f"wearing {rng.choice(COLORS)} {rng.choice(CLOTHES)}", lambda: rng.choice(ACTIONS), lambda: f"{rng.choice(ACTIONS)} {rng.choice(PLACES)}",
+            lambda: rng.choice(PLACES), lambda: f"with {rng.choice(COLORS)} {rng.choice(CLOTHES)}", lambda: f"that is {rng.choice(ACTIONS)}",
+            lambda: f"with {rng.choice(COLORS)} hair", lambda: f"who is {rng.choice(LOOKS)}", lambda: f"which is {rng.choice(COLORS)}",
             lambda: f"with its {rng.choice(['lid', 'head', 'door', 'mouth', 'back', 'tail', 'light', 'top', 'side', 'wheel', 'leg'])} {rng.choice(['up', 'down', 'open', 'closed', 'turned', 'showing', 'hidden', 'raised'])}",
             lambda: f"with {rng.choice(['his', 'her', 'their', 'its'])} {rng.choice(['arms', 'hand', 'head', 'back', 'eyes', 'hair', 'legs', 'face'])} {rng.choice(['up', 'down', 'out', 'crossed', 'turned', 'raised', 'to', 'us'])}",
             lambda: f"{rng.choice(ACTIONS)} {rng.choice(['by', 'at', 'with', 'near'])} a {rng.choice(others()).name}",
@@ -1053,7 +885,7 @@ class Asker:
         if rng.random() < 0.5 or always:
             text = f"{text} {rng.choice(tails)()}"
         if rng.random() < 0.45:
-            text = f"{self.color_of(target) if rng.random() < 0.4 else rng.choice(LOOKS)} {text.removeprefix('the ')}"
+            text = f"{rng.choice((*COLORS, *LOOKS))} {text.removeprefix('the ')}"
         return text
 
     def absent(self) -> Asked | None:
@@ -1113,7 +945,7 @@ class Example:
 def candidate(t: Item) -> Candidate:
     box = (float(t.box[0]), float(t.box[1]), float(t.box[2]), float(t.box[3]))
     second = (Candidate(box, t.also, t.score, "second"),) if t.also else ()
-    return Candidate(box, t.label, t.score, "first", others=second, colors=t.colors)
+    return Candidate(box, t.label, t.score, "first", others=second)
 
 
 def example(
@@ -1143,7 +975,7 @@ def example(
                 asked = asker.absent() if rng.random() < 0.17 else asker.ask()
             if asked is None:
                 continue
-            text = asker.dressed(asked.text, asked.target) if rng.random() < 0.3 else asked.text
+            text = asker.dressed(asked.text) if rng.random() < 0.3 else asked.text
             found.setdefault(worded(rng, text), replace(asked, text=text))
             if len(found) == questions:
                 break
@@ -1157,6 +989,6 @@ if __name__ == "__main__":
         e = example(made)
         print(e.size)
         for i, c in enumerate(e.candidates):
-            print(f"  {i}: {' / '.join(c.labels)} {' '.join(c.colors)} {tuple(int(v) for v in c.box)} {c.score}")
+            print(f"  {i}: {' / '.join(c.labels)} {tuple(int(v) for v in c.box)} {c.score}")
         for a in e.questions:
             print(f"    {a.text!r} -> {'none' if a.target is None else e.listed.index(a.target)}")

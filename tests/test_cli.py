@@ -59,7 +59,7 @@ def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_
         "box", "index", "probability", "absent", "calibrated", "reason", "expression", "image_size", "candidates", "prompt", "left_out",
         "timings_ms",
     }  # fmt: skip
-    assert set(result["candidates"][0]) == {"index", "box", "label", "labels", "score", "source", "sources", "probability"}
+    assert set(result["candidates"][0]) == {"index", "box", "label", "labels", "score", "source", "sources", "colors", "probability"}
     assert result["box"] == result["candidates"][result["index"]]["box"]
     with Image.open(image) as original, Image.open(out) as annotated:
         assert list(original.size) == list(annotated.size) == result["image_size"]

@@ -24,7 +24,7 @@ ZERO_GPU_TORCH = "torch>=2.8,<2.12"
 """ZeroGPU has 2.8.0, 2.9.1, 2.10.0 and 2.11.0 (Hub docs, Spaces ZeroGPU); a Space without a GPU runs them too."""
 PATTERNS = (
     "app.py", "README.md", "LICENSE", "NOTICE", "SECURITY.md", "CHANGELOG.md", "requirements.txt", "pre-requirements.txt",
-    "wrapper/**/*.py", "wrapper/ui/canvas/*", "wrapper/scenes/*.png", "wrapper/scenes/*.json", "wrapper/scenes/*.txt",
+    "wrapper/**/*.py", "wrapper/colors.txt", "wrapper/ui/canvas/*", "wrapper/scenes/*.png", "wrapper/scenes/*.json", "wrapper/scenes/*.txt",
     "weights/SHA256SUMS", "weights/tiny/**/*", "weights/photo/**/*", "examples/*", "docs/*",
 )  # fmt: skip
 

@@ -168,7 +168,8 @@ def test_a_candidate_can_be_added_and_moved(shown: dict[str, Any]) -> None:
     value = last(locate.add_box, session=shown["session"], label=" a\ncup ", box=[10, 20, 60, 90])
     s = kept(value)
     [place] = [i for i, c in enumerate(s.answer.candidates) if c.source == BY_HAND]
-    assert s.answer.candidates[place] == Candidate((10.0, 20.0, 60.0, 90.0), "a cup", None, BY_HAND)
+    added = s.answer.candidates[place]
+    assert added.colors and replace(added, colors=()) == Candidate((10.0, 20.0, 60.0, 90.0), "a cup", None, BY_HAND)
     assert value["boxes"][place]["who"] == "you"
     assert s.answer.prompt and "a cup 10,20,60,90" in s.answer.prompt
     assert "from you" not in s.answer.prompt and "user" not in s.answer.prompt, "the LLM reads no source that it never saw"

@@ -71,6 +71,13 @@ class App:
     def __init__(self, url: str, client: httpx.AsyncClient, visitor: str) -> None:
         self.base, self.client, self.visitor = f"{url.rstrip('/')}/gradio_api", client, visitor
 
+    @classmethod
+    def again(cls, app: "App") -> "App":
+        """The same app, asked by a visitor who has come anew, as a page does that is opened again."""
+        found = cls("", app.client, f"{app.visitor}-")
+        found.base = app.base
+        return found
+
     async def upload(self, picture: bytes) -> dict[str, Any]:
         """A picture sent; how requests name it."""
         sent = await self.client.post(f"{self.base}/upload", files={"files": ("picture.png", picture, "image/png")})
@@ -138,6 +145,7 @@ async def mixed_user(app: App, told: Told, until: float, rng: random.Random) -> 
                     await app.locate(question.picture, f"{question.expression} {rng.random():.6f}")
             except TimeoutError:
                 told.other["visitors went away"] += 1
+                app = App.again(app)  # by the same name it would be told the answer that it did not wait for
         elif roll < 0.3:
             kind, _ = await app.compare(question.picture, question.expression)
             told.other["comparisons" if kind == "complete" else f"comparison: {kind}"] += 1

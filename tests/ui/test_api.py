@@ -80,6 +80,12 @@ def test_what_cannot_be_asked_is_not_kept(asked: list[str]) -> None:
     assert not asked and api._told._bytes == 0
 
 
+@pytest.mark.parametrize("odd", [{"least_probability": [0.5]}, {"least_score": {"a": 1}}])
+def test_values_of_any_kind_get_a_sentence(odd: dict[str, Any]) -> None:
+    with pytest.raises(gr.Error, match="number from 0 to 1"):
+        api.locate(str(PATH), EXPRESSION, **odd)
+
+
 def test_small_models_compute_on_one_thread_and_full_size_ones_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()

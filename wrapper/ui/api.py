@@ -30,7 +30,7 @@ TOLD = 16_000_000
 """Bytes of all answers that are kept together; the pictures with them are files, which go when nobody has asked for them for an hour."""
 AT_ONCE = 4
 """Requests that are read, drawn and told at the same time. Only one of them asks the models."""
-_told: Kept[tuple[Any, ...], Outputs] = Kept(TOLD, common.KEPT)
+_told: Kept[tuple[str, str, int], Outputs] = Kept(TOLD, common.KEPT)
 _turn = threading.Lock()
 
 
@@ -58,8 +58,8 @@ def locate(
         true_box: "x1, y1, x2, y2" in pixels, where it is known; empty otherwise.
     """
     with common.as_page_errors():
-        asked = (expression, tuple(proposers or ()), adapter, least_probability, least_score, true_box)
-        key = (common.fingerprint_of_upload(path), *asked, models.now().serial)
+        asked = repr((expression, proposers, adapter, least_probability, least_score, true_box))  # a program may send any kind of value
+        key = (common.fingerprint_of_upload(path), asked, models.now().serial)
         if (told := _told.find(key)) is not None and Path(told[0]).is_file():
             common.touch(told[0])
             return told
@@ -83,7 +83,7 @@ def shown(s: Session, picture: Image.Image) -> Outputs:
     doubt, (_, verdict), sure = out_of_its_world(s), judged(s, selection), sureness(selection)
     words = [f"### {headline(selection, doubt is not None)}{f' · {sure}' if sure else ''}", doubt or sentence(selection), verdict]
     file = common.scratch() / "answer.png"
-    annotate(picture, selection, s.truth).save(file, compress_level=1)  # a fifth of the usual time, a few kilobytes more
+    annotate(picture, selection, s.truth).save(file, compress_level=1)  # quickly: most are looked at once
     return (
         str(file),
         "\n\n".join(w for w in words if w),

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,20 +25,11 @@ from safetensors.torch import load_file
 import wrapper.evaluation.runner
 import wrapper.pipeline
 import wrapper.training.sft  # noqa: F401  imported once, so that a kill falls into the work and not into the imports
-from wrapper import cli
-
-
-def command(arguments: list[str]) -> None:
-    """Run a command of the package, silently."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    sys.argv = ["wrapper", *arguments]
-    cli.main()
+from tests.commands import run_silently
 
 
 def started(arguments: list[str]) -> multiprocessing.process.BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=command, args=(arguments,))
+    process = multiprocessing.get_context("fork").Process(target=run_silently, args=(arguments,))
     process.start()
     return process
 

@@ -46,12 +46,12 @@ class Asked:
 
 @dataclass
 class Told:
-    """expected: what a single user was told, by question. seconds: of each answer since; library: of those the models' and what is around
-    them; other: what else happened, how often; wrong: answers that differ from the single user's."""
+    """expected: what a single user was told, by question. seconds: of each answer since; by_models: of those the steps that the answer
+    itself times. other: what else happened, how often; wrong: answers that differ from the single user's."""
 
     expected: dict[Asked, Any]
     seconds: list[float] = field(default_factory=list)
-    library: list[float] = field(default_factory=list)
+    by_models: list[float] = field(default_factory=list)
     other: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
 
@@ -61,7 +61,7 @@ class Told:
             self.other["refused as busy" if BUSY in str(answer).lower() else f"{kind}: {str(answer)[:80]}"] += 1
             return
         self.seconds.append(seconds)
-        self.library.append(sum(answer[-1]["timings_ms"].values()) / 1000)
+        self.by_models.append(sum(answer[-1]["timings_ms"].values()) / 1000)
         self.wrong += expected is not None and says(answer) != expected
 
 
@@ -69,14 +69,8 @@ class App:
     """A running app, asked by one visitor as programs ask it: upload, call, and read events until there is an answer."""
 
     def __init__(self, url: str, client: httpx.AsyncClient, visitor: str) -> None:
-        self.base, self.client, self.visitor = f"{url.rstrip('/')}/gradio_api", client, visitor
-
-    @classmethod
-    def again(cls, app: "App") -> "App":
-        """The same app, asked by a visitor who has come anew, as a page does that is opened again."""
-        found = cls("", app.client, f"{app.visitor}-")
-        found.base = app.base
-        return found
+        self.url, self.client, self.visitor = url, client, visitor
+        self.base = f"{url.rstrip('/')}/gradio_api"
 
     async def upload(self, picture: bytes) -> dict[str, Any]:
         """A picture sent; how requests name it."""
@@ -145,7 +139,7 @@ async def mixed_user(app: App, told: Told, until: float, rng: random.Random) -> 
                     await app.locate(question.picture, f"{question.expression} {rng.random():.6f}")
             except TimeoutError:
                 told.other["visitors went away"] += 1
-                app = App.again(app)  # by the same name it would be told the answer that it did not wait for
+                app = App(app.url, app.client, f"{app.visitor}-")  # by the same name it would be told the answer that it did not wait for
         elif roll < 0.3:
             kind, _ = await app.compare(question.picture, question.expression)
             told.other["comparisons" if kind == "complete" else f"comparison: {kind}"] += 1
@@ -173,8 +167,8 @@ async def alone(url: str, client: httpx.AsyncClient, asked: list[Asked]) -> Told
 async def run(url: str, options: argparse.Namespace, memory: Callable[[], float]) -> None:
     async with httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_connections=None)) as client:
         first = await alone(url, client, questions(options.questions, options.seed))
-        beside = statistics.median(whole - library for whole, library in zip(first.seconds, first.library, strict=True))
-        print(f"one user, new questions: {ms(first.seconds)}; library {ms(first.library)}, beside it {1000 * beside:.0f} ms")
+        beside = statistics.median(whole - own for whole, own in zip(first.seconds, first.by_models, strict=True))
+        print(f"one user, new questions: {ms(first.seconds)}; models {ms(first.by_models)}, beside them {1000 * beside:.0f} ms")
         again = Told(first.expected)
         await user(App(url, client, "again"), again, float("inf"), len(again.expected), random.Random(1))
         print(f"one user, answered before: {ms(again.seconds)}; {again.wrong} wrong")

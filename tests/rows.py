@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import random
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,20 +19,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process that has used threads
 
 import wrapper.evaluation.runner
 import wrapper.pipeline  # noqa: F401  imported once, so that it is part of what every run begins with
-from wrapper import cli
+from tests.commands import run_silently
 from wrapper.scenes.dataset import scenes
 
 SIZES = (100, 1_000, 10_000)
 
 
 def command(arguments: list[str], told: "multiprocessing.Queue[float]") -> None:
-    """Run a command of the package, silently; tells its peak memory in MB."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    sys.argv = ["wrapper", *arguments]
+    """Run a command of the package; tells its peak memory in MB."""
     try:
-        cli.main()
+        run_silently(arguments)
     except SystemExit as ended:  # which is how a command ends
         if ended.code:
             told.put(float("nan"))

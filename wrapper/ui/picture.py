@@ -65,8 +65,12 @@ PictureUpload: Any = ABCMeta.__new__(
     type(gr.Image),
     "PictureUpload",
     (gr.Image,),
-    {"__module__": __name__, "is_template": True, "preprocess": _preprocess}
-    | {"async_move_resource_to_block_cache": _kept_at_home(gr.Image)},
+    {
+        "__module__": __name__,
+        "is_template": True,
+        "preprocess": _preprocess,
+        "async_move_resource_to_block_cache": _kept_at_home(gr.Image),
+    },
 )
 """As gr.Image of type "filepath", but it gives the path of the file as it was uploaded."""
 FileUpload: Any = ABCMeta.__new__(

@@ -55,7 +55,7 @@ def whole(data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp
 
 def same(one: Proposals, other: Proposals) -> bool:
     """Equal but for the times."""
-    return replace(one, ms={}) == replace(other, ms={})
+    return replace(one, ms={}, rows=list(one.rows)) == replace(other, ms={}, rows=list(other.rows))
 
 
 def test_every_row_is_there_in_the_datas_order(whole: Path, data: Dataset) -> None:
@@ -63,6 +63,20 @@ def test_every_row_is_there_in_the_datas_order(whole: Path, data: Dataset) -> No
     assert [r.id for r in found.rows] == [e.id for e in data.examples]
     assert [r.truth for r in found.rows] == [pytest.approx(e.box) for e in data.examples]
     assert not list(whole.parent.glob("*.part*"))
+
+
+def test_rows_are_read_from_the_file_as_they_are_asked_for(whole: Path, data: Dataset, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.jsonl"
+    moved.write_bytes(whole.read_bytes())
+    rows = read_candidates(moved).rows
+    everything = list(rows)
+    assert [r.id for r in rows[2:5]] == [e.id for e in data.examples[2:5]] and rows[7] == everything[7]
+    assert rows[-1] == everything[-1] and rows[::-1] == everything[::-1] and rows[len(rows) :] == []
+    with pytest.raises(IndexError):
+        rows[len(rows)]
+    moved.unlink()
+    with pytest.raises(DataError, match=r"moved.jsonl could be read before .*Run the same command again"):
+        rows[0]
 
 
 def test_candidates_are_those_of_the_proposers(whole: Path, data: Dataset, wrapper: Wrapper) -> None:

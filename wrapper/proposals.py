@@ -7,10 +7,11 @@ order, and a closing line with the number of rows and the mean time.
 import glob
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, overload
 
 from transformers.utils.hub import cached_file
 
@@ -89,7 +90,7 @@ class Proposals:
 
     settings: Settings
     data: Mapping[str, Any]
-    rows: list[Proposed]
+    rows: Sequence[Proposed]
     failed: list[Skipped]
     ms: Mapping[str, float]
 
@@ -153,37 +154,77 @@ def parts(out: Path) -> list[Path]:
 # ---- reading it back
 
 
+class StoredRows(Sequence[Proposed]):
+    """The rows of a candidates file, each read anew when it is asked for, so that long files take little memory."""
+
+    def __init__(self, path: Path, starts: Sequence[int]) -> None:
+        self._path, self._starts = path, starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, at: int) -> Proposed: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Proposed]: ...
+    def __getitem__(self, at: int | slice) -> Proposed | list[Proposed]:
+        if isinstance(at, slice):
+            return list(self._read(range(*at.indices(len(self)))))
+        return next(self._read([range(len(self))[at]]))
+
+    def __iter__(self) -> Iterator[Proposed]:
+        return self._read(range(len(self)))
+
+    def _read(self, numbers: Iterable[int]) -> Iterator[Proposed]:
+        try:
+            with self._path.open("rb") as file:
+                for n in numbers:
+                    file.seek(self._starts[n])
+                    yield _proposed(self._path, n + 1, _json(self._path, file.readline(), n + 1))
+        except OSError as error:
+            raise DataError(f"{self._path} could be read before and cannot be any more ({error}). Run the same command again.") from error
+
+
 def read_candidates(path: Path, expected: Settings | None = None) -> Proposals:
     """A whole candidates file; DataError where it is cut, damaged, or made with other settings than expected."""
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # not splitlines: strings may hold U+2028
+        with path.open("rb") as file:
+            return _read(path, file, expected)
     except FileNotFoundError as error:
         unfinished = " It is not finished; run `wrapper propose` again to go on." if parts(path) else ""
         raise DataError(f"There is no file {path}.{unfinished or ' Check the path.'}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text ({error}). Make it again with `wrapper propose`.") from error
-    head = _json(path, lines, 0)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}). Make it again with `wrapper propose`.") from error
+
+
+def _read(path: Path, file: BinaryIO, expected: Settings | None) -> Proposals:
+    head = _json(path, file.readline(), 0)
     if head.get("format") != FORMAT:
         raise DataError(f"{path} is not a candidates file of this version ({FORMAT}). Make it with `wrapper propose`.")
     settings = _settings(path, head)
     if expected is not None and (differences := expected.differences(settings)):
         raise DataError(f"{path} was made with other settings ({'; '.join(differences)}). Give those settings, or propose again.")
-    last = _json(path, lines, len(lines) - 1)
-    if last.get("rows") != len(lines) - 2:
-        raise DataError(f"{path} is cut short after line {len(lines)}. Make it again with `wrapper propose`.")
-    rows, failed = [], []
-    for number in range(1, len(lines) - 1):
-        data = _json(path, lines, number)
-        rows.append(_proposed(path, number, data))
+    starts, failed = array("Q"), list[Skipped]()
+    start, line = file.tell(), file.readline()
+    while following := file.readline():  # the last line is no row
+        data = _json(path, line, len(starts) + 1)
+        row = _proposed(path, len(starts) + 1, data)
         if "failed" in data:
-            failed.append(Skipped(rows[-1].id, str(data["failed"])))
-    return Proposals(settings, head["data"], rows, failed, last["ms"])
+            failed.append(Skipped(row.id, str(data["failed"])))
+        starts.append(start)
+        start, line = start + len(line), following
+    last = _json(path, line, len(starts) + 1)
+    if last.get("rows") != len(starts):
+        raise DataError(f"{path} is cut short after line {len(starts) + 2}. Make it again with `wrapper propose`.")
+    return Proposals(settings, head["data"], StoredRows(path, starts), failed, last["ms"])
 
 
-def _json(path: Path, lines: Sequence[str], number: int) -> dict[str, Any]:
+def _json(path: Path, line: bytes, number: int) -> dict[str, Any]:
     try:
-        data = json.loads(lines[number])
-    except (IndexError, json.JSONDecodeError) as error:
+        data = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} line {number + 1} cannot be read as text ({error}). Make it again with `wrapper propose`.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(
             f"{path} line {number + 1} is not JSON; the file was cut or damaged. Make it again with `wrapper propose`."
         ) from error

@@ -9,6 +9,7 @@ share the work.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from wrapper.expressions import normalise
 from wrapper.pipeline import collect
 from wrapper.proposals import FORMAT, Settings, parts
 from wrapper.proposers.base import Proposer
-from wrapper.writing import write_whole
+from wrapper.writing import whole_file
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer]
     """Write this worker's part of the rows, going on where an earlier run was cut. `finish` then makes the file."""
     header = _header(data, settings)
     try:
-        done = {row["id"] for part in parts(out) for row in _part_rows(part, header)}
+        done = {row["id"] for part in parts(out) for _, row in _part_rows(part, header)}
         work = [b for b in batches(data.examples, batch)[worker.rank :: worker.world] if any(e.id not in done for e in b)]
         with (
             _open_part(_part(out, worker.rank), header) as file,
@@ -73,26 +74,45 @@ def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer]
 
 def finish(data: Dataset, settings: Settings, out: Path) -> None:
     """Put the parts together under the file's own name."""
-    header = _header(data, settings)
-    rows: dict[str, dict[str, Any]] = {}
-    for part in parts(out):
-        rows |= {row["id"]: row for row in _part_rows(part, header)}
-    missing = [e.id for e in data.examples if e.id not in rows]
+    header, made = _header(data, settings), parts(out)
+    places: dict[str, tuple[Path, int]] = {}
+    failed: dict[str, str] = {}
+    for part in made:
+        for start, row in _part_rows(part, header):
+            places[row["id"]] = part, start
+            failed.pop(row["id"], None)
+            if "failed" in row:
+                failed[row["id"]] = row["failed"]
+    missing = [e.id for e in data.examples if e.id not in places]
     if missing:
         raise DataError(f"{len(missing)} rows are missing, {missing[0]} first. Run the same command again.")
-    if rows and all("failed" in row for row in rows.values()):
-        for part in parts(out):
+    if places and len(failed) == len(places):
+        for part in made:
             part.unlink()
-        raise DataError(f"No example could be used. The first one: {next(iter(rows.values()))['failed']}")
-    ms = [rows[e.id].pop("ms") for e in data.examples]
-    means = {name: round(sum(m[name] for m in ms) / len(ms), 2) for name in settings.proposers}
-    lines = [header, *(json.dumps(rows[e.id]) for e in data.examples), json.dumps({"rows": len(ms), "ms": means})]
+        raise DataError(f"No example could be used. The first one: {next(iter(failed.values()))}")
     try:
-        write_whole(out, "\n".join(lines) + "\n")
-        for part in parts(out):
+        with whole_file(out) as file:
+            _put_together(file, header, [places[e.id] for e in data.examples], settings.proposers)
+        for part in made:
             part.unlink()
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error}). Make room and run the same command again; the rows are kept.") from error
+
+
+def _put_together(file: TextIO, header: str, places: Sequence[tuple[Path, int]], proposers: Sequence[str]) -> None:
+    """Write the whole file: the rows at these places of the parts, each read when it is its turn, and the mean times."""
+    spent = dict.fromkeys(proposers, 0.0)
+    file.write(header + "\n")
+    with ExitStack() as stack:
+        opened = {part: stack.enter_context(part.open("rb")) for part in dict.fromkeys(part for part, _ in places)}
+        for part, start in places:
+            opened[part].seek(start)
+            row = json.loads(opened[part].readline())
+            for name, ms in row.pop("ms").items():
+                spent[name] += ms
+            file.write(json.dumps(row) + "\n")
+    means = {name: round(ms / max(1, len(places)), 2) for name, ms in spent.items()}
+    file.write(json.dumps({"rows": len(places), "ms": means}) + "\n")
 
 
 def _header(data: Dataset, settings: Settings) -> str:
@@ -104,19 +124,19 @@ def _part(out: Path, rank: int) -> Path:
     return out.with_name(f"{out.name}.part{rank}")
 
 
-def _part_rows(part: Path, header: str) -> Iterator[dict[str, Any]]:
-    """The whole rows of a part; a last line that was cut is left out."""
-    with part.open(encoding="utf-8") as file:
-        if (first := file.readline()) != header + "\n":
-            if not first.endswith("\n"):
+def _part_rows(part: Path, header: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The whole rows of a part with where they begin; a last line that was cut is left out."""
+    with part.open("rb") as file:
+        if (first := file.readline()) != header.encode() + b"\n":
+            if not first.endswith(b"\n"):
                 return
             raise DataError(f"{part} was begun with other settings or data. Delete it, or choose another --out.")
+        start = len(first)
         for line in file:
-            if line.endswith("\n"):
-                try:
-                    yield json.loads(line)
-                except ValueError:  # damaged: the row is made again
-                    continue
+            if line.endswith(b"\n"):
+                with suppress(ValueError):  # damaged: the row is made again
+                    yield start, json.loads(line)
+            start += len(line)
 
 
 def _open_part(part: Path, header: str) -> TextIO:

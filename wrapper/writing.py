@@ -1,17 +1,28 @@
 """Writing files so that a cut leaves them as they were, and reading those that are written line by line."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is never seen half-written: under another name, to the disk, then renamed."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file to write that is never seen half-written: under another name, to the disk, then renamed. A file that was there stays
+    as it was where the block ends in an error."""
     partial = path.with_name(path.name + ".tmp")
     with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file as `whole_file` does."""
+    with whole_file(path) as file:
+        file.write(text)
 
 
 def whole_lines(path: Path) -> list[bytes]:

@@ -188,7 +188,9 @@ def wins_and_losses(record: Mapping[str, Any], results: Mapping[str, Any], folde
         "win": [a for a, b in pairs if a["correct"] and not b["correct"]],
         "loss": [a for a, b in pairs if b["correct"] and not a["correct"]],
     }
-    rows = {r.id: r for r in read_candidates(candidates_file(folder, record["data"])).rows}
+    shown = {kind: by_turns(outcomes)[:SHOWN] for kind, outcomes in sets.items()}
+    ids = {o["id"] for outcomes in shown.values() for o in outcomes}
+    rows = {r.id: r for r in read_candidates(candidates_file(folder, record["data"])).rows if r.id in ids}
     images = Path(results["images"]) if results.get("images") else None
     examples = {e.id: e for e in datasets.read(record["data"], images).examples}
     parts = [
@@ -196,8 +198,8 @@ def wins_and_losses(record: Mapping[str, Any], results: Mapping[str, Any], folde
         f"{both['label']} against {alone['label']}: {len(sets['win'])} wins, {len(sets['loss'])} losses. Shown are the first of "
         "each kind of expression in turn.",
     ]
-    for kind, outcomes in sets.items():
-        for n, o in enumerate(by_turns(outcomes)[:SHOWN]):
+    for kind, outcomes in shown.items():
+        for n, o in enumerate(outcomes):
             name = f"{kind}-{slug(record['data'])}-{n}.png"
             _picture(examples[o["id"]], rows[o["id"]], Method.parse(both["method"]), Merging(results["merging"]), o).save(folder / name)
             parts.append(f"![{kind}: {rows[o['id']].expression}]({name})\n*{kind}, {o['category']}: {rows[o['id']].expression}*")

@@ -8,6 +8,7 @@ gone on with after a cut), the answers of each method (likewise), results.json w
 """
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -134,10 +135,8 @@ def judge(
 
     Answers that an earlier run has left in `answers` are taken from there.
     """
-    failed: list[Skipped] = []
-    todo = [row for row in found.rows if row.id not in answers.done]
-    for start in range(0, len(todo), AT_ONCE):
-        rows = todo[start : start + AT_ONCE]
+    todo = (row for row in found.rows if row.id not in answers.done)
+    while rows := list(itertools.islice(todo, AT_ONCE)):
         names = method.proposers[:1] if method.how == "alone" else method.proposers  # a model's own answer is its own box
         questions = [row.question(names, merging, method.adapter) for row in rows]
         began = time.perf_counter()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in absolute pixels, x to the right and y down, from the upper left corner of the picture."""
@@ -75,7 +75,7 @@ class Candidate:
         return any(c.source == source and c.rank == 0 for c in (self, *self.others))
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why a selection is what it is."""
 
     CHOSEN = "chosen"

@@ -7,7 +7,7 @@ all proposers, where there are more; and it stands in reading order.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from itertools import zip_longest
 
 from wrapper.candidates import BY_HAND, IOU_THRESHOLD, Candidate, iou
@@ -18,7 +18,7 @@ SAME_OBJECT = IOU_THRESHOLD
 """IoU above which boxes of two proposers are of one object, as a box and the true one are."""
 
 
-class Merging(str, Enum):
+class Merging(StrEnum):
     """How lists are merged. CANONICAL: one candidate an object, in reading order. CONCATENATED: one proposer's list after the
     other's, as in the paper, which depends on the order in which proposers are named."""
 

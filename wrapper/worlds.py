@@ -4,7 +4,7 @@ A linear rule on how smooth a picture is when it is made small: the backgrounds 
 edges, photographs have texture everywhere. `weights/recipes/worlds.py` fitted it and prints how often it is right.
 """
 
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,7 @@ WEIGHTS = (1.35, -0.13, 0.03, 0.1, -3.88, -2.25, 2.03, 1.47, 1.88, 3.61, 3.62, 9
 BIAS = -10.4
 
 
-class World(str, Enum):
+class World(StrEnum):
     """What a picture shows."""
 
     SCENE = "scene"

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from PIL import Image
@@ -23,7 +23,7 @@ from wrapper.selectors.base import OwnAnswer, Question
 from wrapper.trace import trace
 
 
-class Order(str, Enum):
+class Order(StrEnum):
     """In which order a list is shown to the LLM: as always (`wrapper.merging`), or otherwise, to see whether that changes its pick."""
 
     USUAL = "as always"

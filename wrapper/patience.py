@@ -1,5 +1,6 @@
 """Asking a service that may be busy: whatever passes is tried again, later each time, until patience is at its end."""
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +15,10 @@ PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses of replies that say to come back later."""
 LONGEST = 60.0
 """Seconds between two tries at most, unless the service asks for more."""
+
+TOKEN_HEADERS = ("Authorization", "Token")
+LEAST_TOKEN = 8
+"""Letters of a token that is taken out of replies. Shorter ones, such as "EMPTY", keep nobody out, and may be words of an answer."""
 
 
 class Later(Exception):
@@ -50,7 +55,20 @@ def request(client: httpx.Client, method: str, path: str, **options: Any) -> htt
         raise Later(f"it cannot be reached ({error or type(error).__name__})") from error
     if response.status_code in PASSING:
         raise Later(f"it answers {response.status_code}", _asked_to_wait(response))
-    return response
+    return _without_tokens(response)
+
+
+def _without_tokens(response: httpx.Response) -> httpx.Response:
+    """The reply without the tokens that were sent, should the service repeat them: what it says is shown, and kept in files."""
+    content = response.content
+    for token in (response.request.headers.get(name, "").removeprefix("Bearer ") for name in TOKEN_HEADERS):
+        if len(token) >= LEAST_TOKEN:
+            in_json = json.dumps(token)[1:-1]
+            for written in {token, in_json, in_json.replace("/", r"\/")}:
+                content = content.replace(written.encode(), b"[token]")
+    if content == response.content:
+        return response
+    return httpx.Response(response.status_code, content=content, request=response.request)
 
 
 def read_json(response: httpx.Response, way_out: str) -> dict[str, Any]:

@@ -127,6 +127,21 @@ def test_endpoints_are_the_three_that_are_documented(client: Client) -> None:
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/locate", "/compare", "/benchmark"}
 
 
+def test_a_program_that_knows_only_the_apis_own_description_gets_answers(client: Client) -> None:
+    """As agents do it, by HTTP alone: what the description says of each parameter is sent as it stands, files after an upload."""
+    base = f"{client.src.rstrip('/')}/gradio_api"
+    endpoints = httpx.get(f"{base}/info").json()["named_endpoints"]
+    for name, endpoint in endpoints.items():
+        assert endpoint["description"] and all(p["python_type"]["description"] for p in endpoint["parameters"]), name
+    for name in ("/locate", "/compare"):
+        sent = {p["parameter_name"]: p["example_input"] for p in endpoints[name]["parameters"]}
+        with (EXAMPLES.parent / sent["path"]["path"]).open("rb") as file:
+            [sent["path"]["path"]] = httpx.post(f"{base}/upload", files={"files": file}).json()
+        event = httpx.post(f"{base}/call/v2{name}", json=sent).json()["event_id"]
+        told = httpx.get(f"{base}/call{name}/{event}", timeout=60).text
+        assert "event: complete" in told and "the dog" in told.lower(), told[-500:]
+
+
 def test_without_proposers_those_answer_who_know_the_picture(client: Client) -> None:
     for name, who in (("coffee.jpg", {"yolox"}), ("relation-7.jpg", {"florence2", "gdrec"})):
         *_, trace = client.predict(handle_file(str(EXAMPLES / name)), "the cup", api_name="/locate")

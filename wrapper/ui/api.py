@@ -19,6 +19,7 @@ from wrapper.kept import Kept
 from wrapper.pipeline import AUTO
 from wrapper.trace import explain, trace
 from wrapper.ui import answers, common, models
+from wrapper.ui.described import EXPRESSION, PICTURE, describe
 from wrapper.ui.markdown import plain
 from wrapper.ui.picture import PictureUpload
 from wrapper.ui.session import Picture, Session, Settings, least, with_question, with_truth
@@ -180,6 +181,7 @@ def build() -> None:
         gr.Number(0, label="Least score", visible=False),
         gr.Textbox("", label="True box", visible=False),
     ]
+    describe(locate, asked, [PICTURE, EXPRESSION, [], AUTO, 0, 0, ""])
     outputs = [
         gr.Image(label="Candidates and pick", type="filepath", format="png", visible=False),
         gr.Markdown(label="Answer", visible=False),

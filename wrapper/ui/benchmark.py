@@ -29,6 +29,7 @@ from wrapper.pipeline import AUTO
 from wrapper.presets import TINY_WEIGHTS
 from wrapper.ui import common, models, reel
 from wrapper.ui.canvas import reel as reel_component
+from wrapper.ui.described import describe
 from wrapper.ui.locate import Tab
 from wrapper.ui.picture import FileUpload
 from wrapper.ui.reel import Run
@@ -372,6 +373,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     begun = button.click(press, None, [pressed], queue=False, **private)
     shown = [*outputs, state, found_here, stop]
     run = begun.then(cancellable, [pressed, *asked, state], shown, concurrency_limit=1, show_progress_on=[rows], **private)
+    describe(benchmark, asked, [None, LEAST, ["gdrec", "gdrec+llm"], AUTO, 1])
     # For programs: no session among the results, which the MCP server cannot take
     gr.Button(visible=False).click(benchmark, asked, outputs, api_name="benchmark", concurrency_limit=1)
     silent = private | {"show_progress": "hidden"}

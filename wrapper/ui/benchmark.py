@@ -343,7 +343,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
         with gr.Column(scale=4, min_width=300):
             adapter = gr.Dropdown(common.adapter_choices(), value=AUTO, label="LLM adapter", info="For methods with an LLM.")
             seed = gr.Number(1, precision=0, minimum=0, label="Seed", info="Another seed draws other scenes.")
-            upload = FileUpload(label="Your own data, as a zip file", file_types=[".zip"], height=120)
+            upload = FileUpload(label="Your own data, as a zip file", file_types=[".zip"], height=140)
             gr.Markdown(
                 "Pictures and one .jsonl file with one row per expression: image, expression, bbox (x1, y1, x2, y2 in pixels). At most "
                 f"{common.MAX_UPLOAD} to upload, {MAX_BYTES // 10**6} MB unpacked and {MAX_FILES:,} files.",

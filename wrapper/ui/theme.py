@@ -16,6 +16,8 @@ CSS = """
 #title p { display: inline; margin-left: 10px; }
 .tabitem > .column { gap: 10px; }
 #canvas, #board { padding: 0; }
+footer .divider { display: none; }
+.block > [data-testid="block-label"] ~ .upload-container { padding-top: 1.8rem; }
 @media (max-height: 500px) { #title p { display: none; } main.contain { padding-top: 4px !important; } }
 @media (max-width: 640px) {
   #title h1 { display: block; font-size: 20px; }

@@ -1,5 +1,6 @@
 // Several methods' answers to one question, side by side. As in the canvas, each request has a number, and a value that answers an
 // earlier one is dropped.
+const BEFORE = 'Each model alone, each with the LLM, and all together answer this question. Their picks appear here, side by side.';
 let number = 0, now = {}, running = false, chosen = false;  // chosen: the two sides, by the visitor
 
 watch('value', () => {
@@ -38,7 +39,7 @@ function show() {
   const url = now.picture?.file.url, rows = now.rows ?? [];
   $('.small').style.backgroundImage = url ? `url("${url}")` : '';
   $('.question').textContent = now.words ? `“${now.words}”` : 'Ask something in the Locate tab; it is compared here.';
-  $('.agree').textContent = now.busy || now.agree || '';
+  $('.agree').textContent = now.busy || now.agree || (now.session && !rows.length ? BEFORE : '');
   $('.scroll').hidden = $('.over').hidden = rows.length === 0;
   $('.over').hidden = rows.length < 2;
   $('.verdicts tbody').replaceChildren(...rows.map((row, i) => {

@@ -314,10 +314,14 @@ def test_errors_are_words_beside_the_picture_and_lose_nothing(visit: Any, tmp_pa
 
 
 def test_a_new_scene_that_is_cancelled_leaves_no_answer_about_the_last_picture(visit: Any) -> None:
-    """Within 300 ms, as a person presses: the old answer must not stand beside the new words."""
+    """As soon as there is a Cancel: the old answer must not stand beside the new words."""
     page = visit()
     settled(page)
-    page.evaluate("setTimeout(() => document.querySelector('#canvas .stop').click(), 150)")
+    page.evaluate("""() => {
+        const stop = document.querySelector('#canvas .stop');
+        const seen = new MutationObserver(() => { if (!stop.hidden) { seen.disconnect(); setTimeout(() => stop.click()); } });
+        seen.observe(stop, { attributes: true });
+    }""")
     page.locator("#canvas .scene").click()
     page.wait_for_timeout(SECONDS)
     state = page.evaluate("[document.querySelector('#canvas .words').value, document.querySelector('#canvas .said h2')?.textContent ?? '']")
@@ -339,6 +343,31 @@ def test_whatever_is_pressed_while_one_is_answered_the_last_counts(visit: Any) -
     assert page.locator("#canvas .words").input_value() == wanted
     page.get_by_text("Details", exact=True).click()
     assert wanted in page.locator("#canvas .about dl").inner_text()
+
+
+def test_changes_made_in_a_row_are_all_made(visit: Any) -> None:
+    """Without waiting for the LLM in between; each is of the box that was meant, whatever its number has become."""
+    page = visit()
+    settled(page)
+    boxes = page.locator("#canvas .box")
+    places = middles(boxes)
+    page.locator("#canvas .rows").focus()
+    page.evaluate("""() => {
+        const list = document.querySelector('#canvas .rows');
+        for (const key of ['ArrowDown', 'Delete', 'ArrowDown', 'Delete', 'ArrowDown', 'Delete', 'Delete'])
+            list.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    }""")
+    page.wait_for_function(f"document.querySelectorAll('#canvas .row').length === {len(places) - 3}")
+    page.locator("#canvas .stop").wait_for(state="hidden")
+    page.wait_for_timeout(SECONDS)
+    assert rows(page) == len(places) - 3, "a box that is gone already takes no other one with it"
+    assert all(any(abs(x - u) + abs(y - v) < 3 for u, v in places) for x, y in middles(boxes))
+
+
+def middles(boxes: Any) -> list[tuple[float, float]]:
+    """The middles of elements on the screen, in pixels."""
+    found = [boxes.nth(i).bounding_box() for i in range(boxes.count())]
+    return [(b["x"] + b["width"] / 2, b["y"] + b["height"] / 2) for b in found]
 
 
 def test_a_reload_and_a_link_bring_back_the_very_answer(visit: Any, url: str) -> None:

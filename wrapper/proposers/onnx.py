@@ -36,11 +36,12 @@ Array = NDArray[Any]
 
 
 TROUBLE = (
-    state.EPFail, state.EngineError, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
-    state.NoSuchFile, state.NotFound, state.NotImplemented, state.RuntimeException, ValueError,
+    state.EPFail, state.EngineError, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.ModelLoadCanceled,
+    state.ModelRequiresCompilation, state.NoModel, state.NoSuchFile, state.NotFound, state.NotImplemented, state.RuntimeException,
+    ValueError,
 )  # fmt: skip
-"""What onnxruntime raises for a model that cannot be read or run: a class for each of its status codes (onnxruntime's common/status.h), but
-for two that only come where a load is cancelled or compiling is forbidden; and ValueError for inputs that lack."""
+"""What onnxruntime raises for a model that cannot be read or run: a class for each of its status codes (onnxruntime's common/status.h), and
+ValueError for inputs that lack."""
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 

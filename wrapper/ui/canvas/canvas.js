@@ -12,6 +12,7 @@ let number = 0, now = {}, sent = null, running = false, past = [], going_back = 
 let lit = null, held = null;               // the box that is pointed at, and the one that is selected
 let zoom = 1, left = 0, top_ = 0, fit = 1;  // the stage's place in the view: scale beyond what fits, and offsets in pixels
 let drawn = null, shown_before = null;      // a box that was drawn and not yet said to be anything
+let waiting = [];                           // changes that were made while another one is asked about
 let drawing = false, wheel = false, uploading = false;
 
 // A browser may refuse to remember anything
@@ -20,13 +21,24 @@ function kept() { try { return sessionStorage.getItem(REMEMBERED); } catch { ret
 
 // ---- requests
 
-// One change of the list after the other: each is of the list that the one before it leaves
+// One change of the list after the other: each is of the list that the one before it leaves, in which the same box may have another number
 function edit(event, data) {
-  if (running && EDITS.includes(asked_for)) return;
-  ask(event, data);
+  const of = data.index === undefined ? null : now.boxes[data.index].box;
+  if (running && EDITS.includes(asked_for)) waiting.push({ event, data, of });
+  else ask(event, data);
+}
+function next() {
+  while (waiting.length && !running) {
+    const { event, data, of } = waiting.shift(), index = of && now.boxes.findIndex((b) => String(b.box) === String(of));
+    if (index === -1) continue;  // it is gone
+    const rest = waiting;
+    ask(event, of ? { ...data, index } : data);
+    waiting = rest;
+  }
 }
 function ask(event, data = {}) {
   if (running && now.session === undefined && event !== 'open') return;  // the page is being opened
+  waiting = [];
   asked_for = event;
   number += 1;
   if (running) trigger('halt', { number });
@@ -54,16 +66,18 @@ watch('value', () => {
   }
   if (value.error) {
     going_back = false;
+    waiting = [];
     idle();
     problem(value.error);
     said();
     if (sent) props.value = sent;  // so that the other tabs go on with what is shown
     return;
   }
-  if (value.shuffled) { idle(); said(); $('.shuffled').textContent = value.shuffled; props.value = sent; return; }
+  if (value.shuffled) { idle(); said(); $('.shuffled').textContent = value.shuffled; props.value = sent; next(); return; }
   if (value.number === null && running) {  // it was not asked for here, and what was asked for is given up
     number += 1;
     trigger('halt', { number });
+    waiting = [];
   }
   show(value);
 });
@@ -101,6 +115,7 @@ function show(value, stopped = false) {
   notes();
   choose();
   buttons();
+  next();
 }
 
 // ---- the answer in words
@@ -461,6 +476,7 @@ function stop() {
   number += 1;
   trigger('halt', { number });
   uploading = false;
+  waiting = [];
   const before = shown_before;  // an answer that a question about the same picture was to replace stays
   if (now.busy && before && before.picture.file.url === now.picture.file.url) { shown_before = null; show({ ...before, number: null, halted: true }, true); }
   else if (now.busy) show({ ...now, busy: '', boxes: [], halted: true, words: words.value.trim() });

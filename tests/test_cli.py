@@ -57,7 +57,7 @@ def test_locate_prints_json_and_writes_the_picture(example: dict[str, str], tmp_
     result = json.loads(done.stdout)
     assert set(result) == {
         "box", "index", "probability", "absent", "calibrated", "reason", "expression", "image_size", "candidates", "prompt", "left_out",
-        "timings_ms",
+        "timings_ms", "true_box",
     }  # fmt: skip
     assert set(result["candidates"][0]) == {"index", "box", "label", "labels", "score", "source", "sources", "colors", "probability"}
     assert result["box"] == result["candidates"][result["index"]]["box"]

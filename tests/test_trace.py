@@ -35,6 +35,14 @@ def test_what_is_written_is_read_again(selection: Selection) -> None:
     assert found.selection.candidates == () or found.selection.candidates[0].sources == ("gdrec", "florence2")
 
 
+def test_the_true_box_is_kept_and_a_trace_of_before_has_none() -> None:
+    written = json.loads(json.dumps(trace(ANSWERS[0], "the cup", (64, 48), (1.0, 2.0, 30.5, 40.0))))
+    assert not list(SCHEMA.iter_errors(written))
+    assert read_trace(written).truth == (1.0, 2.0, 30.5, 40.0)
+    del written["true_box"]
+    assert read_trace(written).truth is None
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -44,6 +52,7 @@ def test_what_is_written_is_read_again(selection: Selection) -> None:
         (("candidates",), {}), (("candidates",), [{}] * 500), (("index",), 9), (("index",), -1), (("index",), True), (("index",), None),
         (("reason",), "magic"), (("image_size",), [1]), (("image_size",), [1, 2.5]), (("expression",), 5), (("prompt",), "x" * 10**6),
         (("timings_ms",), [1]), (("timings_ms",), {"a": "b"}), (("absent",), "none"), (("left_out",), -1),
+        (("true_box",), [5, 5, 1, 9]), (("true_box",), "none"), (("true_box",), [1, 2, 3]),
     ],
 )  # fmt: skip
 def test_what_is_no_trace_is_refused(place: tuple[Any, ...], value: Any) -> None:

@@ -33,11 +33,12 @@ def explain(selection: Selection) -> str:
     return SENTENCES[selection.reason].format(n=len(selection.candidates), left=selection.left_out)
 
 
-def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[str, Any]:
+def trace(selection: Selection, expression: str, size: tuple[int, int], truth: Box | None = None) -> dict[str, Any]:
     """Everything about an answer, ready for json.dumps.
 
-    expression: as it was written. Boxes are x1, y1, x2, y2 in pixels of the upright picture, whose (width, height) is `size`. A
-    candidate's score and probability are null where there is none. "sources" and "labels": of all who propose that object.
+    expression: as it was written; truth: the true box, where it is known. Boxes are x1, y1, x2, y2 in pixels of the upright picture, whose
+    (width, height) is `size`. A candidate's score and probability are null where there is none. "sources" and "labels": of all who propose
+    that object.
     """
     probabilities = selection.probabilities or (None,) * len(selection.candidates)
     pick = selection.index
@@ -50,6 +51,7 @@ def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[
         "reason": selection.reason.value,
         "expression": expression,
         "image_size": list(size),
+        "true_box": None if truth is None else list(truth),
         "candidates": [
             {
                 "index": i,
@@ -72,11 +74,12 @@ def trace(selection: Selection, expression: str, size: tuple[int, int]) -> dict[
 
 @dataclass(frozen=True)
 class Traced:
-    """An answer as it was written down by `trace`. size: (width, height) of its picture."""
+    """An answer as it was written down by `trace`. size: (width, height) of its picture; truth: the true box, None where nobody knew."""
 
     selection: Selection
     expression: str
     size: tuple[int, int]
+    truth: Box | None = None
 
 
 def read_trace(data: Any) -> Traced:
@@ -97,20 +100,25 @@ def read_trace(data: Any) -> Traced:
             data["calibrated"] is True,
         )
         width, height = (_whole(v) for v in _list(data["image_size"]))
-        return Traced(selection, _text(data["expression"]), (width, height))
+        truth = None if data.get("true_box") is None else _box(data["true_box"])  # traces of before say nothing of it
+        return Traced(selection, _text(data["expression"]), (width, height), truth)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError("This is no trace of an answer. Take a trace.json as the page or `--json` writes it.") from error
 
 
 def _candidate(c: Any) -> Candidate:
-    x1, y1, x2, y2 = (_number(v) for v in _list(c["box"]))
-    box: Box = (x1, y1, x2, y2)
+    box = _box(c["box"])
     label, others = _text(c["label"]), [_text(t) for t in _list(c["labels"])[1:]]
     sources = [_text(s) for s in _list(c["sources"])[1:]]
     more = tuple(Candidate(box, others[i] if i < len(others) else label, None, source) for i, source in enumerate(sources))
     score = None if c["score"] is None else _number(c["score"])
     colors = tuple(_text(word) for word in _list(c.get("colors", [])))  # traces of before have none
     return Candidate(box, label, score, _text(c["source"]), others=more, colors=colors)
+
+
+def _box(found: Any) -> Box:
+    x1, y1, x2, y2 = (_number(v) for v in _list(found))
+    return Candidate((x1, y1, x2, y2), "", None, "").box  # which says what a box is
 
 
 def _list(found: Any) -> list[Any]:

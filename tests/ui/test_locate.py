@@ -297,6 +297,7 @@ def test_a_trace_is_replayed_with_its_picture(shown: dict[str, Any], uploads: Pa
     again = kept(value)
     assert (again.words, again.answer.index, again.answer.probabilities) == (s.words, s.answer.index, s.answer.probabilities)
     assert [c.box for c in again.answer.candidates] == [c.box for c in s.answer.candidates] and again.asked == s.asked
+    assert again.truth == s.truth is not None
     assert value["answer"]["prompt"] == s.answer.prompt and value["answer"]["headline"] == shown["answer"]["headline"]
     assert json.loads(download(again, "trace").read_text()) == written
     here = last(locate.replay, session=shown["session"], trace=written)

@@ -91,7 +91,7 @@ def shown(s: Session, picture: Image.Image) -> Outputs:
         table(s),
         selection.prompt or "The LLM was not asked.",
         "\n".join(f"{name}: {text}" for name, text in read(s, selection)),
-        trace(selection, s.words, s.picture.size),
+        trace(selection, s.words, s.picture.size, s.truth),
     )
 
 

@@ -202,7 +202,7 @@ def replay(request: Request, given: Settings) -> Iterator[View]:
     selection = found.selection
     asked = tuple(name for name in models.proposers() if any(name in c.sources for c in selection.candidates))
     picture = Picture(path, size, common.world_of_file(path))
-    step = told(request.number, with_answer(Session(picture, written(found.expression), given), selection, asked))
+    step = told(request.number, with_answer(Session(picture, written(found.expression), given, truth=found.truth), selection, asked))
     alone = "" if request.text("path") else "This trace came without its picture; it is shown on the one that was here."
     yield replace(step, shown={**step.shown, "notice": alone})
 
@@ -303,7 +303,7 @@ def thresholds(value: Any, probability: float | None, score: float | None) -> An
 # ---- downloads
 
 FILES: dict[str, tuple[str, Callable[[Session], str]]] = {
-    "trace": ("trace.json", lambda s: json.dumps(trace(s.answer, s.words, s.picture.size), indent=1)),
+    "trace": ("trace.json", lambda s: json.dumps(trace(s.answer, s.words, s.picture.size, s.truth), indent=1)),
     "coco": ("coco.json", lambda s: json.dumps(as_coco(s.answer, s.words, s.picture.size, "picture.png"), indent=1)),
     "yolo": ("yolo.txt", lambda s: as_yolo(s.answer, s.picture.size)),
     "csv": ("candidates.csv", lambda s: as_csv(s.answer)),

@@ -316,7 +316,9 @@ def train(
         raise WrapperError(f"{candidates} has no candidates of {', '.join(sorted(missing))}. It has {', '.join(data.settings.proposers)}.")
     chosen = override(find_preset(preset), merging=merging, llama=llama)
     record = fine_tune(Run(preset, chosen, names, replace(settings_of(preset), **changes), data, checked, out))
-    print(f"wrote {out} after {record['seconds']} s")
+    print(
+        f"wrote {out} after {record['seconds']} s, {record['tokens_per_second']:,} tokens a second, {record['peak_memory_mb']:,} MB at most"
+    )
 
 
 app.command()(_with_fields(TrainSettings, train))

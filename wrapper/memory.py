@@ -1,5 +1,7 @@
-"""Batches that are halved where memory is too small for them."""
+"""Batches that are halved where memory is too small for them, and how much of it was used."""
 
+import resource
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -39,3 +41,11 @@ def _tried(run: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that was in use so far: of a GPU what this process's tensors took, else what the process took."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024  # getrusage(2): in KiB on Linux, in bytes on macOS

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerState
 
 from wrapper import datasets
 from wrapper.candidates import is_correct
@@ -125,6 +126,30 @@ def test_an_adapter_folder_is_whole_and_serves(run: Callable[..., sft.Run], wrap
     selections = llm.select([row.question(("gdrec",), adapter="tuned") for row in rows])
     right = sum(is_correct(s.box, row.truth) for s, row in zip(selections, rows, strict=True))
     assert right / 8 == pytest.approx(record["curve"][-1]["p_at_1"])
+
+
+def test_the_record_says_how_fast_it_was_and_how_much_memory_it_took(run: Callable[..., sft.Run]) -> None:
+    """Tokens are those that are read: as many as the rows have, padding left out, once an epoch."""
+    one = run("one", epochs=2)
+    llm = sft.load(one)
+    tokens = sum(len(sft.tokens(llm, r.prompt, r.completion)["input_ids"]) for r in sft.training_rows(one, llm).rows)
+    state = TrainerState(num_input_tokens_seen=100)
+    pace = sft.Pace()
+    pace.on_train_begin(None, state, None)
+    pace.began -= 10
+    assert pace.told(replace(state, num_input_tokens_seen=5100), torch.device("cpu"))["tokens_per_second"] == pytest.approx(500, rel=0.02)
+    seen: list[int] = []
+    plain = sft.Pace.told
+
+    def told(self: sft.Pace, state: Any, device: torch.device) -> dict[str, Any]:
+        seen.append(state.num_input_tokens_seen)
+        return plain(self, state, device)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sft.Pace, "told", told)
+        record = sft.train(one)
+    assert seen == [2 * tokens]
+    assert record["tokens_per_second"] > 0 and 50 < record["peak_memory_mb"] < 20_000
 
 
 def test_training_lowers_the_loss(run: Callable[..., sft.Run]) -> None:

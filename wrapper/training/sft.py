@@ -34,6 +34,7 @@ from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError, is_out_of_memory
 from wrapper.hub import writing
 from wrapper.inventory import check_room, parts
+from wrapper.memory import peak_bytes
 from wrapper.merging import MOST
 from wrapper.pipeline import check_proposers, load_llm
 from wrapper.presets import Preset
@@ -90,10 +91,11 @@ def train(run: Run) -> dict[str, Any]:
             callbacks=loggers(run) if state.is_main_process else [],
         )
         trainer.add_callback(Curve(run, llm, trainer))
-        began = time.monotonic()
+        pace = Pace()
+        trainer.add_callback(pace)
         with _room_for(run):
             trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
-    record = describe(run, rows, trainer.state.log_history, time.monotonic() - began)
+    record = describe(run, rows, trainer.state.log_history) | pace.told(trainer.state, llm.model.device)
     if trainer.is_world_process_zero():
         save(run, llm, trainer.accelerator.unwrap_model(trainer.model), record)
     state.wait_for_everyone()
@@ -255,6 +257,7 @@ def arguments(run: Run) -> TrainingArguments:
         save_total_limit=2,
         logging_steps=10,
         report_to=[],  # TensorBoard's logs lie beside the checkpoints and outlive them
+        include_num_input_tokens_seen="non_padding",
         dataloader_num_workers=0,
         dataloader_pin_memory=gpu,
         ddp_find_unused_parameters=False,
@@ -307,13 +310,32 @@ class Curve(TrainerCallback):
         print(f"rows {seen:,}: P@1 {100 * value:.1f} on {len(self.rows)} validation examples", flush=True)
 
 
+class Pace(TrainerCallback):
+    """How fast this process trains and how much memory it takes; of a run that goes on, what it does itself."""
+
+    began = time.monotonic()
+    tokens = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.began, self.tokens = time.monotonic(), int(state.num_input_tokens_seen)
+
+    def told(self, state: Any, device: torch.device) -> dict[str, Any]:
+        """Seconds, tokens a second (padding left out, the measuring of P@1 counted as time), and the peak of memory in MB."""
+        seconds = time.monotonic() - self.began
+        return {
+            "seconds": round(seconds),
+            "tokens_per_second": round((int(state.num_input_tokens_seen) - self.tokens) / max(seconds, 1e-9)),
+            "peak_memory_mb": round(peak_bytes(device) / 1e6),
+        }
+
+
 def accuracy(llm: Llm, rows: Sequence[Proposed], run: Run) -> float:
     """P@1 over all rows, those without candidates included."""
     selections = llm.select([row.question(run.proposers, run.preset.merging) for row in rows])
     return sum(is_correct(s.box, r.truth) for s, r in zip(selections, rows, strict=True)) / len(rows)
 
 
-def describe(run: Run, rows: Rows, history: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def describe(run: Run, rows: Rows, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Everything about a finished run, as plain data."""
     curve = [{"rows": h["rows"], "p_at_1": h["p_at_1"]} for h in history if "p_at_1" in h]
     losses = [{"step": h["step"], "loss": h["loss"]} for h in history if "loss" in h]
@@ -321,7 +343,6 @@ def describe(run: Run, rows: Rows, history: Sequence[dict[str, Any]], seconds: f
         "rows": {"training": len(rows.rows), "examples": rows.kept, "dropped": rows.dropped},
         "curve": curve,
         "losses": losses,
-        "seconds": round(seconds),
     }
 
 
@@ -371,7 +392,8 @@ expression means. It answers best to the prompt wording it was trained with, whi
 
 Trained on {data["name"]} ({record["rows"]["examples"]:,} of {data["examples"]:,} examples kept, {record["rows"]["training"]:,} rows
 with their other orders), rank {s["rank"]}, alpha {s["alpha"]}, learning rate {s["lr"]}, batch {s["batch"]}, {s["epochs"]} epochs,
-{record["seconds"]} s. Every setting and the data's fingerprints are in `config.json`.
+{record["seconds"]} s at {record["tokens_per_second"]:,} tokens a second, {record["peak_memory_mb"]:,} MB of memory at most. Every
+setting and the data's fingerprints are in `config.json`.
 
 {measured}"""
 

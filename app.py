@@ -29,12 +29,16 @@ from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
 from wrapper.ui import api, benchmark, common, compare, folder, locate, models
+from wrapper.ui.markdown import plain
 from wrapper.ui.theme import LOOKS
 
 TITLE = "LLM-wrapper"
 # As HTML, like the picture below it: Markdown's part of the page may come later, and would push the picture down
 INTRODUCTION = f"""<h1>{TITLE}</h1>
 <p>Vision models propose boxes; a language model reads the list and picks the one your words mean.</p>"""
+
+LOGIN = """Log in, and **{model}** chooses in place of this machine's LLM, asked on your own account. Your token is used for your own
+questions, kept in your browser's cookie and nowhere else."""
 
 
 async def watch() -> AsyncIterator[tuple[str, str]]:
@@ -57,13 +61,19 @@ def build(
     tell: Callable[[str], None] = print,
     detectors: Mapping[str, str] | None = None,
     llama: str | None = None,
+    login: bool = False,
 ) -> gr.Blocks:
     """The page, for the models of a preset, and more LLM adapters (folders or Hub ids by name) and detectors (specs by name) besides its
-    own, or another LLM. Full-size models may still be loading when this returns; tell: is told each part before it is loaded."""
-    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors, llama)
+    own, or another LLM; login: that one for those who log in, with their own token. Full-size models may still be loading when this
+    returns; tell: is told each part before it is loaded."""
+    loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors, llama, login)
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.HTML(INTRODUCTION, elem_id="title", padding=False)
+        if login:
+            with gr.Row(elem_id="login"):
+                gr.LoginButton(size="sm", scale=0, min_width=240)
+                gr.Markdown(LOGIN.format(model=plain((llama or "").rpartition("#")[2])))
         notice = gr.Markdown(models.notice(loading), elem_id="notice")
         with gr.Tabs() as tabs:
             with gr.Tab("Locate", id="locate"):
@@ -111,6 +121,11 @@ def arguments() -> argparse.Namespace:
         help="another LLM than the preset's: a folder, a Hub id, or openai:URL#MODEL, a service that speaks OpenAI's chat protocol, its "
         "token in LLM_API_TOKEN. On a Space: WRAPPER_LLAMA, and the token as a secret",
     )  # fmt: skip
+    parser.add_argument(
+        "--login", action="store_true", default=os.environ.get("WRAPPER_LOGIN") == "1",
+        help="ask the service that --llama names only for visitors who log in with Hugging Face, each with their own token; for others the "
+        "preset's LLM chooses. Needs pip install 'gradio[oauth]'. On a Space: WRAPPER_LOGIN=1, and hf_oauth: true in its README",
+    )  # fmt: skip
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools too; needs pip install 'gradio[mcp]'")
     return parser.parse_args()
 
@@ -119,9 +134,11 @@ def main() -> None:
     options = arguments()
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise SystemExit("error: The MCP server needs a package that is missing. Install it with: pip install 'gradio[mcp]'")
+    if options.login and importlib.util.find_spec("authlib") is None:
+        raise SystemExit("error: Logging in needs a package that is missing. Install it with: pip install 'gradio[oauth]'")
     try:
         detectors = parse_detectors(options.detector, PRESETS["photo"].detectors)
-        page = build(options.preset, parse_adapters(options.adapter), detectors=detectors, llama=options.llama)
+        page = build(options.preset, parse_adapters(options.adapter), detectors=detectors, llama=options.llama, login=options.login)
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:

@@ -16,7 +16,8 @@ class Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         kind = self.path.split("?")[0].rsplit("/", 2)[-2 if "/commit/" in self.path or "/preupload/" in self.path else -1]
-        self.sent[kind] = [json.loads(line) for line in body.splitlines()]
+        lines = [json.loads(line) for line in body.splitlines()]
+        self.sent[kind] = [*self.sent.get(kind, []), *lines] if kind == "variables" else lines  # a request each
         answers: dict[str, Any] = {
             "create": {"url": "https://huggingface.co/spaces/you/demo"},
             "preupload": {

@@ -16,6 +16,8 @@ from tests.hub import Hub, serving
 from wrapper.deploy import ROOT, card, deploy, items, rewritten
 from wrapper.errors import DataError, ModelError
 
+LOGIN = "openai:https://service.example/v1#big-model"
+
 
 def test_a_space_gets_what_it_needs_and_nothing_else() -> None:
     names = {i.name for i in items()}
@@ -86,19 +88,30 @@ def test_a_presets_space_fetches_its_ungated_models_while_it_is_built() -> None:
         card("huge")
 
 
+def test_a_space_on_which_visitors_log_in_says_so_in_its_front_matter() -> None:
+    """With any preset, and nothing else of it changes."""
+    for preset in (None, "bundled", "paper"):
+        with_login, plain = (yaml.safe_load(card(preset, login=login).split("---")[1]) for login in (True, False))
+        assert (with_login.pop("hf_oauth"), with_login.pop("hf_oauth_scopes")) == (True, ["inference-api"])
+        assert with_login == plain and "hf_oauth" not in plain
+    with pytest.raises(ModelError, match=r"Write openai:URL#MODEL"):
+        deploy("you/demo", private=True, login="no service")
+
+
 def test_an_upload_sends_the_listed_files_and_sets_the_preset() -> None:
     with serving() as address:
         environment = os.environ | {"HF_ENDPOINT": address, "HF_TOKEN": "hf_none", "HF_HUB_OFFLINE": "0"}
-        command = [sys.executable, "-W", "ignore", "-m", "wrapper", "deploy", "--space", "you/demo", "--preset", "paper"]
+        command = [sys.executable, "-W", "ignore", "-m", "wrapper", "deploy", "--space", "you/demo", "--preset", "paper", "--login", LOGIN]
         ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     made = Hub.sent["create"][0]
     assert made.get("private") or made.get("visibility") == "private"  # versions of huggingface_hub say it either way
     assert made["sdk"] == "gradio"
-    assert Hub.sent["variables"][0]["key"] == "WRAPPER_PRESET" and Hub.sent["variables"][0]["value"] == "paper"
+    variables = {v["key"]: v["value"] for v in Hub.sent["variables"]}
+    assert variables == {"WRAPPER_PRESET": "paper", "WRAPPER_LLAMA": LOGIN, "WRAPPER_LOGIN": "1"}
     files = {o["value"]["path"]: base64.b64decode(o["value"]["content"]) for o in Hub.sent["commit"] if o["key"] == "file"}
-    assert {name: len(data) for name, data in files.items()} == {i.name: i.size for i in items(preset="paper")}
-    assert files["README.md"].decode() == card("paper")
+    assert {name: len(data) for name, data in files.items()} == {i.name: i.size for i in items(preset="paper", login=True)}
+    assert files["README.md"].decode() == card("paper", login=True)
     assert [o["value"]["path"] for o in Hub.sent["commit"] if o["key"] == "deletedFile"] == ["wrapper/old.py"]
 
 

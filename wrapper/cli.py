@@ -471,18 +471,23 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files and their sizes.")] = False,
     public: Annotated[bool, typer.Option("--public", help="Anyone may see a Space that is made; private otherwise.")] = False,
     preset: Annotated[str | None, typer.Option(help="The Space's models: sets WRAPPER_PRESET there, and preloads.")] = None,
+    login: Annotated[
+        str | None, typer.Option(help="openai:URL#MODEL, asked for visitors who log in: sets WRAPPER_LLAMA and WRAPPER_LOGIN there.")
+    ] = None,
 ) -> None:
     """Send the app to a Hugging Face Space: exactly the files it needs."""
     from wrapper import deploy as space_files
 
-    listed, card = space_files.items(preset=preset), space_files.card(preset)
-    if preset:
-        print(f"README.md begins with\n---{card.split('---')[1]}---\nand the Space's variable WRAPPER_PRESET is set to {preset}.")
+    listed, card = space_files.items(preset=preset, login=login is not None), space_files.card(preset, login=login is not None)
+    if preset or login:
+        named = {"WRAPPER_PRESET": preset, "WRAPPER_LLAMA": login, "WRAPPER_LOGIN": "1" if login else None}
+        said = ", ".join(f"{name} to {value}" for name, value in named.items() if value)
+        print(f"README.md begins with\n---{card.split('---')[1]}---\nand of the Space's variables are set {said}.")
     for item in listed:
         print(f"{item.size:10,}  {item.name}")
     print(f"{sum(i.size for i in listed):10,}  bytes in {len(listed)} files")
     if not dry_run:
-        print(space_files.deploy(space, private=not public, preset=preset))
+        print(space_files.deploy(space, private=not public, preset=preset, login=login))
 
 
 @app.command("models")

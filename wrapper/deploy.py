@@ -16,6 +16,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from wrapper.errors import DataError
 from wrapper.hub import writing
 from wrapper.presets import find_preset
+from wrapper.selectors.endpoint import EndpointSettings
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 10 * 2**20
@@ -37,10 +38,10 @@ class Item:
     size: int
 
 
-def items(root: Path = ROOT, preset: str | None = None) -> list[Item]:
+def items(root: Path = ROOT, preset: str | None = None, login: bool = False) -> list[Item]:
     """What a Space with a preset's models needs, by path; DataError where a file is too large or one of the main ones is missing."""
     tracked = _tracked(root)
-    changed = rewritten(preset, root)
+    changed = rewritten(preset, root, login)
     found = sorted({p for pattern in PATTERNS for p in _files(root, pattern) if tracked is None or p in tracked})
     listed = [Item(p.relative_to(root).as_posix(), p.stat().st_size) for p in found]
     listed = [Item(i.name, len(changed.get(i.name, b"")) or i.size) for i in listed]
@@ -66,35 +67,44 @@ def _files(root: Path, pattern: str) -> Iterator[Path]:
     return (p for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts)
 
 
-def card(preset: str | None, root: Path = ROOT) -> str:
+def card(preset: str | None, root: Path = ROOT, login: bool = False) -> str:
     """The README as the Space gets it. With a preset its front matter names that preset's models, and has the Space fetch
     those that are not gated while it is built (Hub docs, Spaces configuration reference); an LLM may need your token, which a
-    build has not."""
+    build has not. login: visitors may log in, and have a service asked on their account (Hub docs, "Adding a Sign-In with HF button")."""
     text = (root / "README.md").read_text(encoding="utf-8")
-    if preset is None or preset in ("tiny", "photo", "bundled"):
+    full_size = preset is not None and preset not in ("tiny", "photo", "bundled")
+    if not full_size and not login:
         return text
-    found, models = RepoCard(text), find_preset(preset)
-    looks = [source for source in (models.florence2, models.grounding_dino) if source]
-    found.data["models"] = [*looks, models.llama]
-    found.data["preload_from_hub"] = looks
+    found = RepoCard(text)
+    if preset is not None and full_size:
+        models = find_preset(preset)
+        looks = [source for source in (models.florence2, models.grounding_dino) if source]
+        found.data["models"] = [*looks, models.llama]
+        found.data["preload_from_hub"] = looks
+    if login:
+        found.data["hf_oauth"] = True
+        found.data["hf_oauth_scopes"] = ["inference-api"]
     return str(found)
 
 
-def rewritten(preset: str | None, root: Path = ROOT) -> dict[str, bytes]:
+def rewritten(preset: str | None, root: Path = ROOT, login: bool = False) -> dict[str, bytes]:
     """Files that a Space gets otherwise than they lie here, by name: the README for its preset, and requirements with a torch that
     ZeroGPU offers, where pip would take the newest."""
     files = {name: root / name for name in ("README.md", "requirements.txt")}
-    out = {"README.md": card(preset, root).encode()} if files["README.md"].is_file() else {}
+    out = {"README.md": card(preset, root, login).encode()} if files["README.md"].is_file() else {}
     if files["requirements.txt"].is_file():
         text = files["requirements.txt"].read_text(encoding="utf-8")
         out["requirements.txt"] = re.sub(r"(?m)^torch[<>=].*$", ZERO_GPU_TORCH, text).encode()
     return out
 
 
-def deploy(space: str, private: bool, preset: str | None = None, root: Path = ROOT) -> str:
+def deploy(space: str, private: bool, preset: str | None = None, root: Path = ROOT, login: str | None = None) -> str:
     """Upload the files to a Space, which is made where it is missing, and delete there what is none of them; gives the commit's
-    address. preset: is set as the Space's WRAPPER_PRESET; None leaves that as it is."""
-    names, changed = [i.name for i in items(root, preset)], rewritten(preset, root)
+    address. preset: is set as the Space's WRAPPER_PRESET; login: the spec of a service, set as its WRAPPER_LLAMA for visitors who log in;
+    None leaves them as they are. ModelError for a spec that cannot be."""
+    if login is not None:
+        EndpointSettings.load(login)
+    names, changed = [i.name for i in items(root, preset, login is not None)], rewritten(preset, root, login is not None)
     files = [CommitOperationAdd(n, changed.get(n, root / n)) for n in names]
     api = HfApi()
     with writing(f"The Space {space}"):
@@ -104,4 +114,7 @@ def deploy(space: str, private: bool, preset: str | None = None, root: Path = RO
         commit = api.create_commit(space, [*files, *gone], commit_message="Upload LLM-wrapper", repo_type="space")
         if preset:
             api.add_space_variable(space, "WRAPPER_PRESET", preset, description="Which models the page uses.")
+        if login:
+            api.add_space_variable(space, "WRAPPER_LLAMA", login, description="The LLM that is asked for visitors who log in.")
+            api.add_space_variable(space, "WRAPPER_LOGIN", "1", description="Visitors may log in.")
     return str(commit)

@@ -60,7 +60,7 @@ def generated(model: Any, hidden: Tensor, mask: Tensor, beams: int, most: int) -
 @torch.inference_mode()
 def test_the_same_tokens_as_generate_writes(settings: dict[str, Any], beams: int) -> None:
     lengths = set()
-    for seed, rows, most in itertools.product(range(4), ([7], [5, 5], [9, 3, 6]), (1, 2, 25, 50)):
+    for seed, rows, most in itertools.product(range(2), ([7], [5, 5], [9, 3, 6]), (1, 2, 40)):
         model = small(seed, **settings)
         hidden, mask = prompts(seed, rows)
         found = write(model, hidden, mask, beams, most)

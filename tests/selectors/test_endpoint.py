@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -54,6 +55,7 @@ class Service:
         self.answer: Callable[[dict[str, Any]], Reply] = lambda body: says("1")
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.noting = threading.Lock()
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,8 +63,9 @@ class Service:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                service.bodies.append(body)
-                service.headers.append(dict(self.headers))
+                with service.noting:  # one request's body and headers stand at one place
+                    service.bodies.append(body)
+                    service.headers.append(dict(self.headers))
                 reply = service.script.pop(0) if service.script else service.answer(body)
                 if reply == "cut":
                     self.close_connection = True

@@ -130,7 +130,7 @@ def test_an_adapter_folder_is_whole_and_serves(run: Callable[..., sft.Run], wrap
 
 def test_the_record_says_how_fast_it_was_and_how_much_memory_it_took(run: Callable[..., sft.Run]) -> None:
     """Tokens are those that are read: as many as the rows have, padding left out, once an epoch."""
-    one = run("one", epochs=2)
+    one = run("one", epochs=2, examples=6, check_rows=2)
     llm = sft.load(one)
     tokens = sum(len(sft.tokens(llm, r.prompt, r.completion)["input_ids"]) for r in sft.training_rows(one, llm).rows)
     state = TrainerState(num_input_tokens_seen=100)
@@ -153,9 +153,9 @@ def test_the_record_says_how_fast_it_was_and_how_much_memory_it_took(run: Callab
 
 
 def test_training_lowers_the_loss(run: Callable[..., sft.Run]) -> None:
-    record = sft.train(run("long", examples=24, epochs=8.0, dropout=0.0, check_every=100000))
+    record = sft.train(run("long", examples=12, epochs=8.0, lr=1e-3, dropout=0.0, check_every=100000))
     losses = [p["loss"] for p in record["losses"]]
-    assert len(losses) > 3
+    assert len(losses) >= 2
     assert losses[-1] < 0.8 * losses[0]
 
 

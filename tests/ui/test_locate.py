@@ -41,7 +41,7 @@ def loaded() -> None:
 def send(handler: Any, number: int = 1, given: list[Any] = NOTHING, **data: Any) -> list[dict[str, Any]]:
     """What the canvas is told, from first to last."""
     event = gr.EventData(None, {"number": number, **data})
-    return list(locate.answering(handler)(event, visit_of(), *given))
+    return list(locate.answering(handler)(event, visit_of(), None, *given))
 
 
 def last(handler: Any, **data: Any) -> dict[str, Any]:
@@ -132,15 +132,15 @@ def test_what_was_asked_before_stops_at_its_next_step() -> None:
     """By another request or Cancel, whose numbers are higher; of the same page only."""
     visit, other = visit_of(), visit_of()
     event = gr.EventData(None, {"number": 3, "example": EXAMPLE})
-    run = locate.answering(locate.example)(event, visit, *NOTHING)
+    run = locate.answering(locate.example)(event, visit, None, *NOTHING)
     assert next(run)["busy"]
     locate.halt(gr.EventData(None, {"number": 9}), other)
     assert next(run)["busy"]
     locate.halt(gr.EventData(None, {"number": 4}), visit)
     assert list(run) == []
-    assert list(locate.answering(locate.example)(event, visit, *NOTHING)) == [], "one that had waited in the queue"
+    assert list(locate.answering(locate.example)(event, visit, None, *NOTHING)) == [], "one that had waited in the queue"
     later = gr.EventData(None, {"number": 4, "example": EXAMPLE})
-    assert list(locate.answering(locate.example)(later, visit, *NOTHING))[-1]["answer"]
+    assert list(locate.answering(locate.example)(later, visit, None, *NOTHING))[-1]["answer"]
 
 
 # ---- the list, changed
@@ -345,7 +345,7 @@ def test_whatever_a_browser_sends_is_a_sentence(handler: Any, shown: dict[str, A
         for value in send(handler, 3, **data):
             assert value["number"] == 3 and value["error"].endswith((".", ")")), data
             assert orjson.dumps(value)
-    assert next(iter(locate.answering(handler)(gr.EventData(None, None), visit_of(), *NOTHING)))["error"]
+    assert next(iter(locate.answering(handler)(gr.EventData(None, None), visit_of(), None, *NOTHING)))["error"]
 
 
 def test_an_answer_that_is_not_kept_any_longer_is_said() -> None:

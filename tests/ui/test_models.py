@@ -132,7 +132,7 @@ def test_whatever_cannot_be_loaded_is_said_on_the_page(monkeypatch: pytest.Monke
         models.load("cpu")
     assert "No models could be loaded" in models.notice(models.asked()) and "nowhere" in models.notice(models.asked())
     assert models.status(models.asked()) == "No models are loaded." and common.adapter_choices()
-    answers_ = locate.answering(locate.example)(gr.EventData(None, {"example": 2}), visit_of(), [], "auto", 0, 0)
+    answers_ = locate.answering(locate.example)(gr.EventData(None, {"example": 2}), visit_of(), None, [], "auto", 0, 0)
     [found] = [v for v in answers_ if "error" in v]
     assert "nowhere" in found["error"]
 

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +31,8 @@ from wrapper.settings_file import read_settings
 
 SCHEME = "openai:"
 TOKEN = "LLM_API_TOKEN"
+asking: ContextVar[str | None] = ContextVar("asking", default=None)
+"""The token of whoever asks now, where a service is asked with visitors' own; None where nobody has logged in."""
 TOP = 5
 """Likeliest tokens that are asked for; OpenAI gives 20 at most, others fewer."""
 BRIEF, LONG = 16, 2048
@@ -84,24 +87,28 @@ class EndpointSettings:
 
 @dataclass
 class Endpoint:
-    """The service as an LLM. gives_logprobs: until it has said that it does not."""
+    """The service as an LLM. gives_logprobs: until it has said that it does not. of_visitors: each question is asked with the token of
+    whoever asks it (`asking`), and none is sent otherwise."""
 
     settings: EndpointSettings
     client: httpx.Client
     template: PromptTemplate = field(default_factory=PromptTemplate)
     gives_logprobs: bool = True
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    of_visitors: bool = False
     name: str = "llama"
 
     @classmethod
-    def load(cls, spec: str) -> "Endpoint":
+    def load(cls, spec: str, of_visitors: bool = False) -> "Endpoint":
         """From a spec. The token, which many servers of one's own want none of, is read from the environment and never written anywhere."""
         settings = EndpointSettings.load(spec)
-        token = check_token(os.environ.get(TOKEN, "").strip(), TOKEN)
+        token = "" if of_visitors else check_token(os.environ.get(TOKEN, "").strip(), TOKEN)
         template = (PromptTemplate.load(Path(settings.template)) if settings.template else None) or PromptTemplate()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # No redirect is followed: a token is for the address that its owner wrote
-        return cls(settings, httpx.Client(base_url=settings.url, headers=headers, timeout=settings.timeout), template)
+        return cls(
+            settings, httpx.Client(base_url=settings.url, headers=headers, timeout=settings.timeout), template, of_visitors=of_visitors
+        )
 
     @property
     def adapters(self) -> Mapping[str, Any]:
@@ -123,7 +130,8 @@ class Endpoint:
         for q in questions:
             self.template_for(q.adapter)
         with ThreadPoolExecutor(max(1, min(self.settings.at_once, len(questions))), "llm") as pool:
-            return list(pool.map(self._answer, questions))
+            contexts = [copy_context() for _ in questions]  # who asks is known in this thread, and to be known in those too
+            return list(pool.map(lambda context, q: context.run(self._answer, q), contexts, questions))
 
     def _answer(self, q: Question) -> Selection:
         if len(q.candidates) < (1 if self.template.none else 2):
@@ -145,15 +153,22 @@ class Endpoint:
         if self.gives_logprobs:
             response = self._send(body | {"logprobs": True, "top_logprobs": TOP}, until)
             if response.status_code not in (400, 422):
-                return Choice.of(response)
+                return Choice.of(response, self._whose)
         response = self._send(body, until)
         if response.status_code == 200:
             self.gives_logprobs = False
-        return Choice.of(response)
+        return Choice.of(response, self._whose)
+
+    @property
+    def _whose(self) -> str:
+        """What is to be looked at where the service refuses whoever asks."""
+        return "your login: log out and in again" if self.of_visitors else f"the token in {TOKEN}"
 
     def _send(self, body: dict[str, Any], until: float) -> httpx.Response:
+        token = asking.get() if self.of_visitors else None
+        headers = {} if token is None else {"Authorization": f"Bearer {check_token(token, 'your login')}"}
         return patiently(
-            lambda: request(self.client, "POST", "/chat/completions", json=body),
+            lambda: request(self.client, "POST", "/chat/completions", json=body, headers=headers),
             self.settings.pause, until, "Ask again later, or see whether it is still running.", self.sleep,
         )  # fmt: skip
 
@@ -167,9 +182,10 @@ class Choice:
     top: Mapping[str, float]
 
     @classmethod
-    def of(cls, response: httpx.Response) -> "Choice":
-        """From a reply; ModelError where the service refused, DataError where its reply is not as the protocol has it."""
-        way_out = {401: f"Check the token in {TOKEN}.", 403: f"Check the token in {TOKEN}.", 404: "Check the URL and the model's name."}
+    def of(cls, response: httpx.Response, whose: str) -> "Choice":
+        """From a reply; ModelError where the service refused, DataError where its reply is not as the protocol has it. whose: what says who
+        asks, for people."""
+        way_out = {401: f"Check {whose}.", 403: f"Check {whose}.", 404: "Check the URL and the model's name."}
         out = way_out.get(response.status_code, "Check the URL, the model's name and what the service says.")
         if response.status_code != 200:
             raise ModelError(f"The LLM's service refused ({response.status_code}: {_said(response)}). {out}")

@@ -14,6 +14,7 @@ from wrapper.errors import DataError
 from wrapper.expressions import normalise
 from wrapper.pipeline import Stage
 from wrapper.selectors.base import Question
+from wrapper.selectors.hosted import logged_in
 from wrapper.selectors.shuffle import Agreement, shuffle_check
 from wrapper.ui import common, models
 from wrapper.ui.session import Session, with_answer, with_list
@@ -41,8 +42,8 @@ def seconds_to_shuffle(question: Question, pick: int, proposers: tuple[str, ...]
 
 
 def question(given: dict[str, Any]) -> tuple[Any, ...]:
-    """What an answer depends on: what was asked, and the models that are loaded."""
-    return given, models.now().serial
+    """What an answer depends on: what was asked, and the models that are loaded, one of which may be for those who have logged in."""
+    return given, models.now().serial, logged_in()
 
 
 @gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]

@@ -103,12 +103,18 @@ def _session(value: Any) -> tuple[str, Session]:
 
 
 def compare(
-    event: gr.EventData, visit: gr.Request, value: Any, chosen: list[str], adapters: list[str], orders: list[str]
+    event: gr.EventData,
+    visit: gr.Request,
+    value: Any,
+    chosen: list[str],
+    adapters: list[str],
+    orders: list[str],
+    token: gr.OAuthToken | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Every method answers the Locate tab's question."""
     number = Request.of(event).number
     wanted = [Order(o) for o in orders] or [Order.USUAL]
-    yield from in_turn(_visitor(visit), number, _steps(number, value, chosen, adapters, wanted))
+    yield from in_turn(_visitor(visit), number, _steps(number, value, chosen, adapters, wanted), token)
 
 
 def _steps(number: int, value: Any, chosen: Sequence[str], adapters: Sequence[str], orders: list[Order]) -> Iterator[View]:

@@ -15,6 +15,7 @@ from wrapper.errors import DataError, ImageError, ModelError, WrapperError, at_t
 from wrapper.expressions import MAX_EXPRESSION, written
 from wrapper.kept import Kept
 from wrapper.labels import as_coco, as_jsonl, as_label_studio, as_yolo, label_studio_config
+from wrapper.selectors.hosted import asked_with
 from wrapper.ui import answers, common
 from wrapper.ui.canvas import folder as folder_component
 from wrapper.ui.locate import Request
@@ -87,7 +88,7 @@ def found(token: str) -> Queue:
     return queue
 
 
-def run(event: gr.EventData, visit: gr.Request) -> Iterator[dict[str, Any]]:
+def run(event: gr.EventData, visit: gr.Request, login: gr.OAuthToken | None = None) -> Iterator[dict[str, Any]]:
     """Pictures are brought, or the rest is to be asked: each answer as it comes, for some seconds; then others have their turn, and the
     page asks for more. Go on asks about those that failed, too."""
     request = Request.of(event)
@@ -102,7 +103,7 @@ def run(event: gr.EventData, visit: gr.Request) -> Iterator[dict[str, Any]]:
                 break
             found(token)
             failed: list[str] = []
-            with at_the_cost_of_a_row(failed.append):
+            with at_the_cost_of_a_row(failed.append), asked_with(login.token if login else None):
                 queue.answer(i, *_asked(queue.items[i]))
             for why in failed:
                 queue.fail(i, why)

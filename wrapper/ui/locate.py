@@ -17,6 +17,7 @@ from wrapper.expressions import MAX_EXPRESSION, without_surrogates, written
 from wrapper.pipeline import AUTO
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
+from wrapper.selectors.hosted import asked_with
 from wrapper.trace import read_trace, trace
 from wrapper.ui import answers, common, models
 from wrapper.ui.canvas import canvas
@@ -102,17 +103,21 @@ def answering(handler: Callable[..., Iterator[View]]) -> Callable[..., Iterator[
     """A handler for the page: what goes wrong is a sentence beside the picture, and nothing there is lost; and nothing more is done once
     the visitor has asked for something else."""
 
-    def handle(event: gr.EventData, visit: gr.Request, *given: Any) -> Iterator[Value]:
+    def handle(event: gr.EventData, visit: gr.Request, token: gr.OAuthToken | None, *given: Any) -> Iterator[Value]:
         request = Request.of(event)
-        yield from in_turn(visit.session_hash or "", request.number, handler(request, settings(*given[:4]), *given[4:]))
+        yield from in_turn(visit.session_hash or "", request.number, handler(request, settings(*given[:4]), *given[4:]), token)
 
     return handle
 
 
-def in_turn(visitor: str, number: int, steps: Iterator[View]) -> Iterator[Value]:
-    """The steps of an answer, as long as it is wanted; errors that people can act on as sentences."""
+def in_turn(visitor: str, number: int, steps: Iterator[View], token: gr.OAuthToken | None = None) -> Iterator[Value]:
+    """The steps of an answer, as long as it is wanted; errors that people can act on as sentences. token: of a visitor who logged in."""
     try:
-        while not turns.are_over(visitor, number) and (step := next(steps, None)) is not None:
+        while not turns.are_over(visitor, number):
+            with asked_with(token.token if token else None):  # anew for each step: Gradio may take another thread for the next
+                step = next(steps, None)
+            if step is None:
+                return
             yield step.value()
     except (WrapperError, gr.Error) as error:
         yield trouble(number, str(error.message) if isinstance(error, gr.Error) else str(error)).value()

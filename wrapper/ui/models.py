@@ -17,6 +17,8 @@ import torch
 from wrapper.errors import DataError, ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import Preset, find_preset
+from wrapper.selectors.endpoint import SCHEME, Endpoint
+from wrapper.selectors.hosted import Hosted
 from wrapper.ui.markdown import plain, with_links
 from wrapper.worlds import World
 
@@ -81,12 +83,14 @@ class Loaded:
 
 @dataclass
 class Loading:
-    """What was asked for. part: what is being loaded; number: which part that is; tell: is told as well; done: the outcome."""
+    """What was asked for. hosted: the spec of an LLM's service, which visitors ask with their own token. part: what is being loaded;
+    number: which part that is; tell: is told as well; done: the outcome."""
 
     name: str
     preset: Preset
     tell: Callable[[str], None]
     preset_for_photographs: Preset | None = None
+    hosted: str | None = None
     began: float = field(default_factory=time.monotonic)
     part: str = ""
     number: int = 0
@@ -129,8 +133,11 @@ class Loading:
 
     def _both(self) -> tuple[Wrapper, Wrapper | None]:
         main, other = self.preset, self.preset_for_photographs
-        wrapper = Wrapper.from_preset(main, main.proposers, self._next)
-        return wrapper, None if other is None else Wrapper.from_preset(other, other.proposers, self._next)
+        service = Endpoint.load(self.hosted, of_visitors=True) if self.hosted else None
+        loaded = [Wrapper.from_preset(p, p.proposers, self._next) for p in (main, other) if p is not None]
+        if service is not None:
+            loaded = [replace(w, llm=Hosted(w.llm, service)) for w in loaded]
+        return loaded[0], loaded[1] if len(loaded) > 1 else None
 
     def _next(self, part: str) -> None:
         self.number += 1
@@ -153,15 +160,19 @@ def start(
     tell: Callable[[str], None] = print,
     detectors: Mapping[str, str] | None = None,
     llama: str | None = None,
+    login: bool = False,
 ) -> Loading:
     """Begin to load a preset for the handlers; small ones are loaded when this returns. Where it cannot be loaded, the
     bundled models serve instead; ModelError where those are what was asked for.
 
     adapters, detectors: LLM adapters (folders or Hub ids) and detectors (specs) by name, besides the preset's own. llama: another LLM in
-    place of the preset's, and of that for photographs. tell: is told each part before it is loaded.
+    place of the preset's, and of that for photographs; login: only for those who log in, with their own token (`wrapper.selectors.hosted`);
+    DataError where it is no service. tell: is told each part before it is loaded.
     """
     preset, photographs = plain_presets(name)
-    if llama:
+    if login and not (llama or "").startswith(SCHEME):
+        raise DataError("To log in for an LLM there must be one that is a service. Name it with --llama openai:URL#MODEL.")
+    if llama and not login:
         preset = replace(preset, llama=llama, adapters={})
         photographs = replace(photographs, llama=llama, adapters={}) if photographs else None
     given, found = adapters or {}, detectors or {}
@@ -175,8 +186,8 @@ def start(
     preset = replace(preset, adapters={**preset.adapters, **given})
     if "OMP_NUM_THREADS" not in os.environ:
         # The bundled models are so small that threads wait for each other, and for the one that serves the page, longer than they compute
-        torch.set_num_threads(1 if name in ABOUT and not llama else THREADS)
-    loading = _asked["now"] = Loading(name, preset, tell, photographs)
+        torch.set_num_threads(1 if name in ABOUT and (login or not llama) else THREADS)
+    loading = _asked["now"] = Loading(name, preset, tell, photographs, llama if login else None)
     if name in ABOUT or os.environ.get("SPACES_ZERO_GPU"):
         loading.run()
         loading.done.result()
@@ -191,9 +202,10 @@ def load(
     tell: Callable[[str], None] = print,
     detectors: Mapping[str, str] | None = None,
     llama: str | None = None,
+    login: bool = False,
 ) -> Loaded:
     """As `start`, but wait until it is done."""
-    return start(name, adapters, tell, detectors, llama).done.result()
+    return start(name, adapters, tell, detectors, llama, login).done.result()
 
 
 def asked() -> Loading:

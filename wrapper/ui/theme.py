@@ -17,6 +17,9 @@ CSS = """
 .tabitem > .column { gap: 10px; }
 #canvas, #board { padding: 0; }
 footer .divider { display: none; }
+#login { flex-wrap: wrap; align-items: center; gap: 2px 14px; margin: -6px 0; }
+#login > * { flex: 1 1 280px; font-size: 14px; }
+#login > button { flex: 0 0 240px; }
 .block > [data-testid="block-label"] ~ .upload-container { padding-top: 1.8rem; }
 @media (max-height: 500px) { #title p { display: none; } main.contain { padding-top: 4px !important; } }
 @media (max-width: 640px) {

@@ -28,6 +28,7 @@ from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.presets import PRESETS, best_preset
+from wrapper.selectors.endpoint import EndpointSettings
 from wrapper.ui import api, benchmark, common, compare, folder, locate, models
 from wrapper.ui.markdown import plain
 from wrapper.ui.theme import LOOKS
@@ -70,10 +71,10 @@ def build(
     page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.HTML(INTRODUCTION, elem_id="title", padding=False)
-        if login:
+        if loading.hosted:
             with gr.Row(elem_id="login"):
                 gr.LoginButton(size="sm", scale=0, min_width=240)
-                gr.Markdown(LOGIN.format(model=plain((llama or "").rpartition("#")[2])))
+                gr.Markdown(LOGIN.format(model=plain(EndpointSettings.load(loading.hosted).model)))
         notice = gr.Markdown(models.notice(loading), elem_id="notice")
         with gr.Tabs() as tabs:
             with gr.Tab("Locate", id="locate"):

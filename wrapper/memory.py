@@ -1,10 +1,10 @@
 """Batches that are halved where memory is too small for them, and how much of it was used."""
 
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import psutil
 import torch
 
 from wrapper.errors import ModelError, is_out_of_memory
@@ -47,5 +47,9 @@ def peak_bytes(device: torch.device) -> int:
     """The most memory that was in use so far: of a GPU what this process's tensors took, else what the process took."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # here: Windows has none
+
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024  # getrusage(2): in KiB on Linux, in bytes on macOS

@@ -2,10 +2,7 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -16,10 +13,9 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from tests.servers import LocalServer
+from tests.servers import ROOT, LocalServer, app_alone
 from wrapper.cli import main
 
-ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "position-2.jpg"
 PLANTED = {"LLM_API_TOKEN": "planted-llm/1f9c", "DETECTOR_API_TOKEN": "planted-detector/77ab", "HF_TOKEN": "hf_plantedhub4e21"}
 
@@ -96,32 +92,13 @@ def test_no_command_writes_or_says_a_token(
 
 
 def test_the_page_shows_no_token(service: LocalServer, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "app.py", "--port", str(port), "--preset", "tiny", "--llama", f"openai:{service.address}/v1#m"]
-    log = tmp_path / "log.txt"
-    with log.open("w") as out, subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stdout=out, stderr=out) as app:
-        try:
-            address = f"http://127.0.0.1:{port}"
-            pages = [wait_for(address, app).text, *(httpx.get(address + path).text for path in ("/config", "/gradio_api/info"))]
-            client = Client(address, verbose=False, httpx_kwargs={"trust_env": False})
-            told = client.predict(handle_file(str(EXAMPLE)), "the drum", ["gdrec"], api_name="/locate")
-            with pytest.raises(AppError) as refused:
-                client.predict(handle_file(str(EXAMPLE)), "the drum higher up", ["gdrec"], api_name="/locate")
-            client.close()
-        finally:
-            app.terminate()
+    arguments = ["--preset", "tiny", "--llama", f"openai:{service.address}/v1#m"]
+    with app_alone(arguments, environment(tmp_path), tmp_path / "log.txt") as address:
+        pages = [httpx.get(address + path).text for path in ("/", "/config", "/gradio_api/info")]
+        client = Client(address, verbose=False, httpx_kwargs={"trust_env": False})
+        told = client.predict(handle_file(str(EXAMPLE)), "the drum", ["gdrec"], api_name="/locate")
+        with pytest.raises(AppError) as refused:
+            client.predict(handle_file(str(EXAMPLE)), "the drum higher up", ["gdrec"], api_name="/locate")
+        client.close()
     assert "[token]" in str(refused.value)
     check(tmp_path, *pages, str(told), str(refused.value), Path(told[0]).read_bytes().decode("latin-1"))
-
-
-def wait_for(address: str, app: subprocess.Popen[bytes]) -> httpx.Response:
-    """The page, once it is served."""
-    for _ in range(600):
-        assert app.poll() is None, "the app has ended"
-        try:
-            return httpx.get(address)
-        except httpx.ConnectError:
-            time.sleep(0.2)
-    raise AssertionError("the page does not come")

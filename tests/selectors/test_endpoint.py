@@ -1,17 +1,14 @@
 """An LLM behind an endpoint: against transformers' own server with the bundled LLM, and a server of the protocol with every failure."""
 
 import json
-import math
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import httpx
 import pytest
 import torch
 
-from tests.servers import LocalServer
+from tests.selectors.chat_service import Reply, Service, says
 from wrapper.candidates import Candidate, Reason
 from wrapper.errors import DataError, ModelError
 from wrapper.evaluation.compare import compare_methods, methods_with
@@ -34,66 +31,6 @@ from wrapper.selectors.endpoint import TOKEN, Endpoint, EndpointSettings
 CPU = torch.device("cpu")
 LISTED = tuple(Candidate((10.0 * i, 5.0, 10.0 * i + 8, 30.0), label, None, "gdrec", i) for i, label in enumerate(("cup", "book", "cat")))
 ASKED = Question(LISTED, "the book", (100, 80))
-Reply = tuple[int, Any]
-
-
-def says(text: str | None, top: dict[str, float] | None = None) -> Reply:
-    """A reply of the protocol, with log-probabilities where they are given."""
-    choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    if top is not None:
-        tokens = [{"token": t, "logprob": math.log(p)} for t, p in top.items()]
-        choice["logprobs"] = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": tokens}]}
-    return 200, {"choices": [choice]}
-
-
-class Service:
-    """A server of the protocol. answer: makes a reply of a request's body; script: replies that come before those: a status and an object,
-    "cut", "text" or "slow"."""
-
-    def __init__(self) -> None:
-        self.script: list[Any] = []
-        self.answer: Callable[[dict[str, Any]], Reply] = lambda body: says("1")
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.noting = threading.Lock()
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *args: Any) -> None: ...
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with service.noting:  # one request's body and headers stand at one place
-                    service.bodies.append(body)
-                    service.headers.append(dict(self.headers))
-                reply = service.script.pop(0) if service.script else service.answer(body)
-                if reply == "cut":
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                if reply == "slow":
-                    time.sleep(0.6)
-                    self.close_connection = True
-                    return
-                status, data = (200, "<html>") if reply == "text" else reply
-                raw = (data if isinstance(data, str) else json.dumps(data)).encode()
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(raw)), **({"Retry-After": "2"} if status == 429 else {})}.items():
-                    self.send_header(name, value)
-                if status == 307:
-                    self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-                self.end_headers()
-                self.wfile.write(raw)
-
-        self.server = LocalServer(Handler)
-        self.address = f"{self.server.address}/v1"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    running = Service()
-    yield running
-    running.server.stop()
 
 
 @pytest.fixture

@@ -6,19 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.selectors.test_endpoint import ASKED, Service
+from tests.selectors.chat_service import Service
+from tests.selectors.test_endpoint import ASKED
 from wrapper.candidates import Reason, Selection
 from wrapper.errors import ModelError
 from wrapper.pipeline import Wrapper
 from wrapper.selectors.endpoint import TOKEN, Endpoint
 from wrapper.selectors.hosted import Hosted, asked_with, logged_in
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    running = Service()
-    yield running
-    running.server.stop()
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import io
 import json
 import random
 import re
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from PIL import Image
 import app
 from tests import load
 from wrapper.candidates import is_correct
+from wrapper.proposers.grounding_dino import GroundingDinoRec
+from wrapper.selectors.llama import Llm
+from wrapper.ui import api
 from wrapper.ui.canvas import text
 from wrapper.ui.theme import BUTTON_HINTS
 
@@ -140,6 +145,52 @@ def test_a_program_that_knows_only_the_apis_own_description_gets_answers(client:
         event = httpx.post(f"{base}/call/v2{name}", json=sent).json()["event_id"]
         told = httpx.get(f"{base}/call{name}/{event}", timeout=60).text
         assert "event: complete" in told and "the dog" in told.lower(), told[-500:]
+
+
+@pytest.mark.parametrize("name", ["/locate", "/compare"])
+def test_nothing_more_is_done_for_a_program_that_has_gone(client: Client, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The last detector looks until the program has gone; the LLM, whose turn it would be then, is not asked."""
+    looking, gone, done, chosen = threading.Event(), threading.Event(), threading.Event(), threading.Event()
+    propose, select = GroundingDinoRec.propose, Llm.select
+
+    def looks_long(self: GroundingDinoRec, *given: Any) -> Any:
+        looking.set()
+        gone.wait(30)
+        found = propose(self, *given)
+        done.set()
+        return found
+
+    def chooses(self: Llm, questions: Any) -> Any:
+        chosen.set()
+        return select(self, questions)
+
+    monkeypatch.setattr(api, "SOON", 0.0)
+    monkeypatch.setattr(GroundingDinoRec, "propose", looks_long)
+    monkeypatch.setattr(Llm, "select", chooses)
+    base = f"{client.src.rstrip('/')}/gradio_api"
+    with (EXAMPLES / "position-2.jpg").open("rb") as file:
+        [path] = httpx.post(f"{base}/upload", files={"files": file}).json()
+    sent = {"path": {"path": path, "meta": {"_type": "gradio.FileData"}}, "expression": f"the drum, asked by {name}"}
+    event = httpx.post(f"{base}/call/v2{name}", json=sent).json()["event_id"]
+    with httpx.stream("GET", f"{base}/call{name}/{event}"):
+        assert looking.wait(30)
+    time.sleep(1)  # the server hears of it
+    gone.set()
+    assert done.wait(30)
+    assert not chosen.wait(2)
+    locate(client, EXAMPLES / "position-2.jpg", f"the drum, as {name} has it")  # whoever asks next is answered
+    assert chosen.is_set()
+
+
+def test_who_is_at_work_is_told_before_the_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "SOON", 0.0)
+    job = client.submit(
+        handle_file(str(EXAMPLES / "position-2.jpg")), "drum higher up shown in this picture", ["florence2", "gdrec"], api_name="/locate"
+    )
+    *_, trace = job.result()
+    said = [words for _, words, *_ in job.outputs()]
+    assert ["is looking" in w for w in said[:2]] == [True, True] and said[2] == "The LLM is choosing …"
+    assert trace["box"] and said[-1].startswith("### ")
 
 
 def test_without_proposers_those_answer_who_know_the_picture(client: Client) -> None:

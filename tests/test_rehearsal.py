@@ -115,7 +115,7 @@ def test_an_adapter_can_be_pushed(adapter: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_page_answers_with_it(adapter: Path, data: Path) -> None:
     loaded = models.load("paper", {"ensemble": str(adapter)})
     assert loaded.trouble is None
-    *_, facts = api.locate(str(data.parent / "0.png"), "The cup, left of the green book!", ["gdrec", "florence2"])
+    *_, (*_, facts) = api.locate(str(data.parent / "0.png"), "The cup, left of the green book!", ["gdrec", "florence2"])
     assert facts["reason"] in (Reason.CHOSEN, Reason.CHOSEN_FROM_PART)
     assert facts["expression"] == "The cup, left of the green book!"
     assert 2 <= len(facts["candidates"]) <= 20

@@ -24,20 +24,26 @@ def loaded() -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words about which the models were asked."""
     seen: list[str] = []
-    real = answers.settled
+    real = answers.asked
 
     def watched(s: Any, picture: Any = None) -> Any:
         seen.append(s.words)
         return real(s, picture)
 
-    monkeypatch.setattr(answers, "settled", watched)
+    monkeypatch.setattr(answers, "asked", watched)
     return seen
 
 
+def locate(*given: Any, **options: Any) -> Any:
+    """What is told in the end."""
+    *_, last = api.locate(*given, **options)
+    return last
+
+
 def test_the_same_question_about_the_same_bytes_is_told_again(asked: list[str], tmp_path: Path) -> None:
-    first = api.locate(str(PATH), EXPRESSION)
+    first = locate(str(PATH), EXPRESSION)
     copy = shutil.copy(PATH, tmp_path / "another name.jpg")
-    assert api.locate(str(copy), EXPRESSION) == first
+    assert locate(str(copy), EXPRESSION) == first
     assert len(asked) == 1
     assert Image.open(first[0]).size == Image.open(PATH).size
 
@@ -54,36 +60,36 @@ def test_the_same_question_about_the_same_bytes_is_told_again(asked: list[str], 
     ],
 )
 def test_any_other_question_is_asked(asked: list[str], other: dict[str, Any]) -> None:
-    first = api.locate(str(PATH), EXPRESSION)
-    assert api.locate(str(PATH), **{"expression": EXPRESSION, **other}) != first
+    first = locate(str(PATH), EXPRESSION)
+    assert locate(str(PATH), **{"expression": EXPRESSION, **other}) != first
     assert len(asked) == 2
 
 
 def test_other_models_are_asked_anew(asked: list[str]) -> None:
-    api.locate(str(PATH), EXPRESSION)
+    locate(str(PATH), EXPRESSION)
     models.load("tiny")
-    api.locate(str(PATH), EXPRESSION)
+    locate(str(PATH), EXPRESSION)
     assert len(asked) == 2
 
 
 def test_an_answer_whose_picture_is_gone_is_made_again(asked: list[str]) -> None:
-    first = api.locate(str(PATH), EXPRESSION)
+    first = locate(str(PATH), EXPRESSION)
     Path(first[0]).unlink()
-    again = api.locate(str(PATH), EXPRESSION)
+    again = locate(str(PATH), EXPRESSION)
     assert len(asked) == 2 and Path(again[0]).is_file()
 
 
 def test_what_cannot_be_asked_is_not_kept(asked: list[str]) -> None:
     for _ in range(2):
         with pytest.raises(gr.Error, match="no model"):
-            api.locate(str(PATH), EXPRESSION, ["nobody"])
+            locate(str(PATH), EXPRESSION, ["nobody"])
     assert not asked and api._told._bytes == 0
 
 
 @pytest.mark.parametrize("odd", [{"least_probability": [0.5]}, {"least_score": {"a": 1}}])
 def test_values_of_any_kind_get_a_sentence(odd: dict[str, Any]) -> None:
     with pytest.raises(gr.Error, match="number from 0 to 1"):
-        api.locate(str(PATH), EXPRESSION, **odd)
+        locate(str(PATH), EXPRESSION, **odd)
 
 
 def test_small_models_compute_on_one_thread_and_full_size_ones_on_all(monkeypatch: pytest.MonkeyPatch) -> None:

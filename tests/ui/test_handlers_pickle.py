@@ -36,8 +36,7 @@ def calls() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield answers._stages, (picture, EXPRESSION, ["florence2", "gdrec"], "auto")
     yield answers._choose, (s.answer.candidates, EXPRESSION, s.picture.size, ["gdrec"], "auto")
     yield answers._shuffled, (Question(s.answer.candidates, EXPRESSION, s.picture.size), 0, ("gdrec",))
-    yield api._compare, (picture, EXPRESSION, ("gdrec",), "auto")
-    yield compare._compared, (picture, EXPRESSION, [Method.parse("gdrec"), Method.parse("gdrec+llm")], [Order.USUAL, Order.REVERSED])
+    yield compare.compared, (picture, EXPRESSION, [Method.parse("gdrec"), Method.parse("gdrec+llm")], [Order.USUAL, Order.REVERSED])
     yield benchmark._answers, (datasets.read("refscenes:val:3:1").examples, ["gdrec", "gdrec+llm"], "auto")
 
 
@@ -55,7 +54,7 @@ def test_what_is_wrong_with_a_question_is_still_said_when_it_comes_from_a_gpu_pr
     picture = common.open_upload(PATH)
     calls: list[Callable[[], object]] = [
         lambda: list(answers._stages(picture, EXPRESSION, ["gdrec"], "nobody")),
-        lambda: api._compare(picture, EXPRESSION, ("gdrec",), "nobody"),
+        lambda: list(compare.compared(picture, EXPRESSION, [Method.parse("gdrec+llm:nobody")], [Order.USUAL])),
     ]
     for wrong in calls:
         with pytest.raises(gr.Error, match="no adapter 'nobody'") as caught:

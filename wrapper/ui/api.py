@@ -2,11 +2,12 @@
 
 import json
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import spaces
 from PIL import Image
 
 from wrapper.candidates import Box, iou, is_correct
@@ -19,11 +20,12 @@ from wrapper.kept import Kept
 from wrapper.pipeline import AUTO
 from wrapper.trace import explain, trace
 from wrapper.ui import answers, common, models
+from wrapper.ui.compare import chosen_methods, compared
 from wrapper.ui.described import EXPRESSION, PICTURE, describe
 from wrapper.ui.markdown import plain
 from wrapper.ui.picture import PictureUpload
 from wrapper.ui.session import Picture, Session, Settings, least, with_question, with_truth
-from wrapper.ui.view import headline, judged, out_of_its_world, read, sentence, sureness
+from wrapper.ui.view import Progress, headline, judged, out_of_its_world, read, sentence, sureness
 
 HEADERS = ["#", "Proposed by", "Label", "Score", "LLM probability", "Box (x1, y1, x2, y2)"]
 Outputs = tuple[str, str, list[list[Any]], str, str, dict[str, Any]]
@@ -31,6 +33,9 @@ TOLD = 16_000_000
 """Bytes of all answers that are kept together; the pictures with them are files, which go when nobody has asked for them for an hour."""
 AT_ONCE = 4
 """Requests that are read, drawn and told at the same time. Only one of them asks the models."""
+SOON = 0.2
+"""Seconds after which a request says who is at work. Gradio ends it there if whoever asked has gone, and an answer that comes sooner is not
+held up."""
 _told: Kept[tuple[str, str, int], Outputs] = Kept(TOLD, common.KEPT)
 _turn = threading.Lock()
 
@@ -43,11 +48,11 @@ def locate(
     least_probability: float = 0.0,
     least_score: float = 0.0,
     true_box: str = "",
-) -> Outputs:
+) -> Iterator[tuple[Any, ...]]:
     """Find the object that an expression means in a picture.
 
     Gives the annotated picture, the answer in words, the table of candidates, the text the LLM read, remarks on it, and
-    everything as JSON (docs/trace.schema.json).
+    everything as JSON (docs/trace.schema.json); before that, where it takes a while, in place of the words who is at work.
 
     Args:
         path: The picture.
@@ -63,7 +68,8 @@ def locate(
         key = (common.fingerprint_of_upload(path), asked, models.now().serial)
         if (told := _told.find(key)) is not None and Path(told[0]).is_file():
             common.touch(told[0])
-            return told
+            yield told
+            return
         picture = common.open_upload(path)
         if unknown := sorted(set(proposers or ()) - set(models.proposers())):
             raise DataError(f"There is no model {', '.join(unknown)} here. Choose from {', '.join(models.proposers())}.")
@@ -71,11 +77,26 @@ def locate(
         s = with_question(Session(Picture(str(path), picture.size, common.world_of_file(path, picture))), expression or "", given)
         if box := common.read_box(true_box, picture.size):
             s = with_truth(s, box)
-        with _turn:
-            s = answers.settled(s, picture)
+        spoken = time.monotonic()
+        for step in _one_at_a_time(answers.asked(s, picture)):
+            if isinstance(step, Session):
+                s = step
+            elif time.monotonic() - spoken > SOON:
+                yield gr.skip(), step.says, *[gr.skip()] * 4
+                spoken = time.monotonic()
         outputs = shown(s, picture)
         _told.put(key, outputs, len(json.dumps(outputs)))
-        return outputs
+        yield outputs
+
+
+def _one_at_a_time(steps: Iterator[Progress | Session]) -> Iterator[Progress | Session]:
+    """The same steps, each made while no other request's is. The turn is given up in between: one who has gone would keep it."""
+    while True:
+        with _turn:
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def shown(s: Session, picture: Image.Image) -> Outputs:
@@ -111,23 +132,11 @@ def table(s: Session) -> list[list[Any]]:
 COMPARED = ["Method", "Pick", "LLM probability", "IoU with the true box", "How it came about", "ms"]
 
 
-def seconds_to_compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> int:
-    """How long a GPU is asked for, at most: two models' looks, and the LLM's choices in a batch for each of up to four adapters."""
-    return 6 * models.seconds_a_step()
-
-
-@spaces.GPU(duration=seconds_to_compare)  # type: ignore[untyped-decorator]
-def _compare(picture: Image.Image, expression: str, names: tuple[str, ...], adapter: str) -> list[comparing.Compared]:
-    with common.as_page_errors():
-        wrapper = models.now().asked_by(names)
-        methods = comparing.methods_with(wrapper, every(names), adapter)
-        return comparing.say_unseen(comparing.compare_methods(wrapper, [picture], [expression], methods)[0])
-
-
-def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> tuple[Any, ...]:
+def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: str = "") -> Iterator[tuple[Any, ...]]:
     """One picture and expression through each model alone, each with the LLM, and both with the LLM.
 
-    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, and everything as JSON.
+    Gives who agrees with whom in words, pictures, a table, the IoU of every pick with every other, and everything as JSON; before that, the
+    table as far as it is.
 
     Args:
         path: The picture.
@@ -138,12 +147,17 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
     with common.as_page_errors():
         picture, text = common.open_upload(path), written(expression or "")
         truth = common.read_box(true_box, picture.size)
-        fitting = models.fitting(common.world_of_file(path, picture))
-        rows = _compare(picture, text, (*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting, adapter)
+        s = Session(Picture(str(path), picture.size, common.world_of_file(path, picture)))
+        rows: list[comparing.Compared] = []
+        for methods in chosen_methods(s, (), [adapter]):
+            done, found = rows, []
+            for found in compared(picture, text, methods, [comparing.Order.USUAL]):
+                rows = [*done, *found]
+                yield gr.skip(), gr.skip(), methods_table(rows, truth), gr.skip(), gr.skip()
         names = [common.method_name(str(r.method).partition(":")[0]) for r in rows]
         pictures = [(annotate(picture, r.selection, truth), _caption(n, r, truth)) for n, r in zip(names, rows, strict=True)]
         words = f"### “{plain(text)}”\n{plain(comparing.in_words(rows, names))}"
-        return words, pictures, methods_table(rows, truth), matrix(rows), comparing.as_record(rows, text, picture.size)
+        yield words, pictures, methods_table(rows, truth), matrix(rows), comparing.as_record(rows, text, picture.size)
 
 
 def _caption(name: str, row: comparing.Compared, truth: Box | None) -> str:

@@ -29,7 +29,8 @@ def seconds(picture: Image.Image, expression: str, methods: list[Method], orders
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
-def _compared(picture: Image.Image, expression: str, methods: list[Method], orders: list[Order]) -> Iterator[list[Compared]]:
+def compared(picture: Image.Image, expression: str, methods: list[Method], orders: list[Order]) -> Iterator[list[Compared]]:
+    """What each method answers, all so far whenever more are there."""
     with common.as_page_errors():
         wrapper = models.now().asked_by([p for m in methods for p in m.proposers])
         for rows in comparing.compare_stepwise(wrapper, picture, expression, methods, orders):
@@ -124,7 +125,7 @@ def _steps(number: int, value: Any, chosen: Sequence[str], adapters: Sequence[st
     yield shown(number, name, s, busy="The models are looking …")
     for methods in chosen_methods(s, chosen, adapters):
         rows: list[Compared] = []
-        for rows in _compared(image, s.words, methods, orders):
+        for rows in compared(image, s.words, methods, orders):
             yield shown(number, name, s, [*done, *rows], "The other models are looking …")
         done += rows
     yield shown(number, name, s, done)

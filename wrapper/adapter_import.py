@@ -222,9 +222,8 @@ def expected_places(shape: Any, config: PeftConfig) -> dict[str, tuple[int, ...]
 def _template(folder: Path, given: Path | None) -> list[str]:
     """Leave the wording that belongs to the adapter beside it."""
     if given is not None:
-        if not given.is_file():
-            raise ModelError(f"There is no file {given}. Check the path.")
-        shutil.copy(given, folder / FILE_NAME)
+        PromptTemplate.read(given).save(folder)
+        return []
     found = PromptTemplate.load(folder)
     (found or PromptTemplate()).save(folder)
     if found is None:

@@ -298,12 +298,16 @@ def train(
     proposers: Annotated[str | None, typer.Option(help="Whose candidates are listed; all in the file where not given.")] = None,
     llama: Annotated[str | None, LLAMA] = None,
     merging: Annotated[Merging | None, MERGING] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="A prompt.json with the wording of the lists; the LLM's own where not given.")
+    ] = None,
     **given: Any,
 ) -> None:
     """Fine-tune a LoRA adapter for the LLM on candidates. `accelerate launch -m wrapper train ...` uses several devices."""
     from wrapper.quiet import quiet_libraries
 
     quiet_libraries()
+    from wrapper.prompt import PromptTemplate
     from wrapper.proposals import read_candidates
     from wrapper.training.sft import Run
     from wrapper.training.sft import train as fine_tune
@@ -315,7 +319,8 @@ def train(
     if missing := set(names) - set(data.settings.proposers):
         raise WrapperError(f"{candidates} has no candidates of {', '.join(sorted(missing))}. It has {', '.join(data.settings.proposers)}.")
     chosen = override(find_preset(preset), merging=merging, llama=llama)
-    record = fine_tune(Run(preset, chosen, names, replace(settings_of(preset), **changes), data, checked, out))
+    wording = None if template is None else PromptTemplate.read(template)
+    record = fine_tune(Run(preset, chosen, names, replace(settings_of(preset), **changes), data, checked, out, wording))
     print(
         f"wrote {out} after {record['seconds']} s, {record['tokens_per_second']:,} tokens a second, {record['peak_memory_mb']:,} MB at most"
     )
@@ -455,10 +460,12 @@ def bench(
     for piece in works(plan):
         print(f"measuring {piece.name} ...", file=sys.stderr, flush=True)
         found.append(measure(piece, pairs))
+        if not as_json:  # row by row: what takes an hour may be cut
+            rows = [report.HEAD] if len(found) == 1 else []
+            print(*rows, report.as_row(found[-1], compared=tokens is None), sep="\n", flush=True)
     if as_json:
         print(json.dumps(report.as_record(found)))
         return
-    print(report.as_markdown(found, compared=tokens is None))
     told = report.machine()
     print(
         f"\n{told['device']}, {told['cores']} cores, Python {told['python']}, " + ", ".join(f"{k} {v}" for k, v in told["packages"].items())

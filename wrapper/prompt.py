@@ -75,12 +75,17 @@ class PromptTemplate:
     def load(cls, folder: Path) -> "PromptTemplate | None":
         """The template in a folder's prompt.json; None where there is no such file."""
         path = folder / FILE_NAME
-        if not path.is_file():
-            return None
+        return cls.read(path) if path.is_file() else None
+
+    @classmethod
+    def read(cls, path: Path) -> "PromptTemplate":
+        """The template in a file; ModelError says what is wrong with one."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ModelError(f"There is no file {path} that can be read. Check the path.") from error
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ModelError(f"{path} is not a JSON file ({error}); take it from the adapter's source again.") from error
+            raise ModelError(f"{path} is not a JSON file ({error}); take it from where it came from again.") from error
         kinds = {f.name: type(f.default) for f in fields(cls)}
         if isinstance(data, dict):
             data = {k: float(v) if kinds.get(k) is float and type(v) is int else v for k, v in data.items()}

@@ -97,7 +97,7 @@ def test_the_command_prints_a_table_or_json() -> None:
 def test_a_training_step_is_measured_on_rows_of_the_length_asked_for() -> None:
     [piece] = works(Plan(PRESETS["tiny"], TINY_SETTINGS, ("train",), questions=2, length=300))
     assert "16 rows of 300 tokens" in piece.about
-    assert "train" in report.as_markdown([measure(piece, 1)])
+    assert "train" in report.as_row(measure(piece, 1))
 
 
 def test_unknown_work_is_refused_by_name() -> None:

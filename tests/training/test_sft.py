@@ -62,6 +62,20 @@ def test_an_adapter_does_not_claim_its_bases_temperature(run: Callable[..., sft.
     assert saved == replace(template, temperature=0.0), "it was fitted without the adapter, and these are too few to fit another"
 
 
+def test_lists_are_worded_as_a_template_says(run: Callable[..., sft.Run]) -> None:
+    """Here with the colours that the picture shows, which the LLM's own wording leaves out."""
+    plain = run("plain")
+    own = sft.load(plain).template
+    colored = replace(run("colored"), template=replace(own, color=" {color}"))
+    assert sft.identity(colored) != sft.identity(plain)
+    rows = [sft.training_rows(r, sft.load(r)).rows for r in (plain, colored)]
+    assert [r.completion for r in rows[0]] == [r.completion for r in rows[1]]
+    named = [row.prompt for row, bare in zip(rows[1], rows[0], strict=True) if row.prompt != bare.prompt]
+    assert len(named) == len(rows[0]) and any(" blue " in prompt for prompt in named)
+    sft.train(colored)
+    assert PromptTemplate.load(colored.out) == replace(own, color=" {color}", temperature=0.0)
+
+
 class Killed(BaseException):
     """Not an Exception, as a signal is none."""
 

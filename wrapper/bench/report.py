@@ -40,21 +40,21 @@ def as_record(found: Sequence[Measured]) -> dict[str, Any]:
     return {"machine": machine(), "works": [m.as_record() for m in found]}
 
 
-def as_markdown(found: Sequence[Measured], compared: bool = True) -> str:
-    """A table: medians, and of the ratio the least and the most of all pairs. compared: whether answers were worth comparing, which
-    those of random weights are not."""
-    rows = [
-        "| work | plain | ours | times faster | same answers | memory, plain / ours | outside forwards |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for m in found:
-        same = f"{m.same} of {m.answers}" if compared and m.answers else "–"
-        outside = "–" if m.outside is None else f"{100 * m.outside:.0f} %"
-        rows.append(
-            f"| {m.work}: {m.about} | {_time(m.plain)} | {_time(m.ours)} | {statistics.median(m.ratios):.2f} "
-            f"({min(m.ratios):.2f}–{max(m.ratios):.2f}) | {same} | {_size(m.plain_peak)} / {_size(m.ours_peak)} | {outside} |"
-        )
-    return "\n".join(rows)
+HEAD = (
+    "| work | plain | ours | times faster | same answers | memory, plain / ours | outside forwards |\n"
+    "|---|---|---|---|---|---|---|"
+)  # fmt: skip
+
+
+def as_row(m: Measured, compared: bool = True) -> str:
+    """A row below `HEAD`: medians, and of the ratio the least and the most of all pairs. compared: whether answers were worth comparing,
+    which those of random weights are not."""
+    same = f"{m.same} of {m.answers}" if compared and m.answers else "–"
+    outside = "–" if m.outside is None else f"{100 * m.outside:.0f} %"
+    return (
+        f"| {m.work}: {m.about} | {_time(m.plain)} | {_time(m.ours)} | {statistics.median(m.ratios):.2f} "
+        f"({min(m.ratios):.2f}–{max(m.ratios):.2f}) | {same} | {_size(m.plain_peak)} / {_size(m.ours_peak)} | {outside} |"
+    )
 
 
 def _time(all_of_them: Sequence[float]) -> str:

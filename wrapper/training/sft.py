@@ -38,6 +38,7 @@ from wrapper.memory import peak_bytes
 from wrapper.merging import MOST
 from wrapper.pipeline import check_proposers, load_llm
 from wrapper.presets import Preset
+from wrapper.prompt import PromptTemplate
 from wrapper.proposals import Proposals, Proposed, revision
 from wrapper.selectors.calibration import LEAST, answered, fitted
 from wrapper.selectors.experts import has_experts
@@ -58,7 +59,8 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained on what. preset_name: under which `preset` is known; proposers: whose candidates are listed."""
+    """What is trained on what. preset_name: under which `preset` is known; proposers: whose candidates are listed; template: the wording
+    of the lists, the LLM's own where None."""
 
     preset_name: str
     preset: Preset
@@ -67,6 +69,7 @@ class Run:
     train: Proposals
     validation: Proposals | None
     out: Path
+    template: PromptTemplate | None = None
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -140,6 +143,7 @@ def identity(run: Run) -> dict[str, Any]:
         "proposers": list(run.proposers),
         "merging": run.preset.merging.value,
         "settings": asdict(run.settings),
+        "template": None if run.template is None else asdict(run.template),
         "data": {
             "train": dict(run.train.data) | {"models": dict(run.train.settings.models)},
             "validation": None if run.validation is None else dict(run.validation.data),
@@ -152,6 +156,7 @@ def load(run: Run) -> Llm:
     device = torch.device("cuda", PartialState().local_process_index) if torch.cuda.is_available() else torch.device("cpu")
     check_room(parts(run.preset, device.type == "cuda", ()), device)
     llm = load_llm(replace(run.preset, adapters={}), device, max_tokens=run.settings.max_tokens)
+    llm.template = run.template or llm.template
     try:
         llm.model.set_attn_implementation(run.settings.attention)
     except (ValueError, ImportError) as error:

@@ -69,6 +69,19 @@ def test_the_same_tokens_as_generate_writes(settings: dict[str, Any], beams: int
     assert len(lengths) > 3, lengths  # some ended early, some late
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.inference_mode()
+def test_no_text_is_shorter_than_the_settings_say(beams: int) -> None:
+    """So benches fix the number of tokens, and measure what answers in use go through."""
+    for least, rows in itertools.product((4, 20), ([7], [9, 3, 6])):
+        model = small(1, **(PUBLISHED | {"min_new_tokens": least}))
+        assert Rules.of(model.generation_config, 20, torch.device("cpu")) is not None
+        hidden, mask = prompts(1, rows)
+        found = write(model, hidden, mask, beams, 20)
+        assert found == generated(model, hidden, mask, beams, 20)
+        assert all(len(text) > least for text in found)
+
+
 @torch.inference_mode()
 def test_a_prompt_is_answered_alike_in_any_company() -> None:
     model = small(3, **PUBLISHED)
@@ -81,7 +94,7 @@ def test_a_prompt_is_answered_alike_in_any_company() -> None:
 @torch.inference_mode()
 def test_settings_that_are_not_followed_here_are_left_to_generate(unknown: dict[str, Any]) -> None:
     model = small(1, **(PLAIN | unknown))
-    assert Rules.of(model.generation_config, 20) is None
+    assert Rules.of(model.generation_config, 20, torch.device("cpu")) is None
     hidden, mask = prompts(1, [5, 7])
     found = write(model, hidden, mask, 3, 20)
     assert [row[: row.index(2, 1) + 1] if 2 in row[1:] else row for row in found] == generated(model, hidden, mask, 3, 20)

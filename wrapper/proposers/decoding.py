@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation.logits_process import (
     ForcedBOSTokenLogitsProcessor,
     ForcedEOSTokenLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
     NoRepeatNGramLogitsProcessor,
 )
 from transformers.modeling_outputs import BaseModelOutput
@@ -23,7 +24,7 @@ from transformers.models.bart.modeling_bart import BartModel
 
 KNOWN = {
     "bos_token_id", "decoder_start_token_id", "early_stopping", "eos_token_id", "forced_bos_token_id", "forced_eos_token_id",
-    "no_repeat_ngram_size", "num_beams", "pad_token_id", "transformers_version", "_from_model_config", "use_cache", "output_attentions",
+    "min_new_tokens", "no_repeat_ngram_size", "num_beams", "pad_token_id", "transformers_version", "_from_model_config", "use_cache", "output_attentions",
     "output_hidden_states",
 }  # fmt: skip
 """Settings of generation that are followed here, or that do not change what is written."""
@@ -43,8 +44,8 @@ class Rules:
     most: int
 
     @classmethod
-    def of(cls, settings: GenerationConfig, most: int) -> "Rules | None":
-        """The rules of a checkpoint; None where it sets something that is not followed here."""
+    def of(cls, settings: GenerationConfig, most: int, device: torch.device) -> "Rules | None":
+        """The rules of a checkpoint for texts on a device; None where it sets something that is not followed here."""
         end, start, early = settings.eos_token_id, settings.decoder_start_token_id, settings.early_stopping
         said = {name for name, value in settings.to_diff_dict().items() if value is not None}
         if said - KNOWN or type(end) is not int or type(start) is not int or early not in (None, False, True):
@@ -52,6 +53,8 @@ class Rules:
         processors = LogitsProcessorList()
         if settings.no_repeat_ngram_size:
             processors.append(NoRepeatNGramLogitsProcessor(settings.no_repeat_ngram_size))
+        if settings.min_new_tokens:
+            processors.append(MinNewTokensLengthLogitsProcessor(1, settings.min_new_tokens, end, device))  # type: ignore[arg-type]
         if settings.forced_bos_token_id is not None:
             processors.append(ForcedBOSTokenLogitsProcessor(settings.forced_bos_token_id))
         if settings.forced_eos_token_id is not None:
@@ -64,7 +67,7 @@ def write(model: Any, hidden: Tensor, mask: Tensor, beams: int, most: int) -> li
 
     hidden: what the encoder says, (B, S, width); mask: 1 where it is of the prompt, (B, S). most: tokens that are written at most.
     """
-    rules = Rules.of(model.generation_config, most)
+    rules = Rules.of(model.generation_config, most, hidden.device)
     if rules is None or not isinstance(model.model.language_model, BartModel):
         read = BaseModelOutput(last_hidden_state=hidden)
         written = model.generate(encoder_outputs=read, attention_mask=mask, num_beams=beams, max_new_tokens=most, do_sample=False)

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from wrapper.candidates import Box, Candidate, Reason, Selection
@@ -60,9 +61,18 @@ def test_the_bootstrap_interval_is_that_of_a_share() -> None:
     assert found.text() == f"30.0 ({100 * found.low:.1f}-{100 * found.high:.1f})"
 
 
+def test_the_interval_is_that_of_drawing_expressions_again() -> None:
+    """Drawing how often each value comes is the same as drawing expression by expression."""
+    gains = [1.0] * 40 + [0.0] * 130 + [-1.0] * 30
+    rng = np.random.default_rng(1)
+    means = [rng.choice(gains, len(gains)).mean() for _ in range(20_000)]
+    found = share(gains)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.008)
+
+
 def test_the_interval_of_many_figures_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All draws at once would take 320 MB; some at a time give the same interval."""
-    hits = [1.0, 0.0, 0.0] * 3333
+    """All draws at once would take 320 MB where every value is another; some at a time give the same interval."""
+    hits = [i / 9999 for i in range(9999)]
     tracemalloc.start()
     some = share(hits)
     peak = tracemalloc.get_traced_memory()[1]

@@ -73,7 +73,7 @@ def test_kinds_of_expressions_stand_in_a_table_with_intervals(steps: list[tuple[
     assert isinstance(kinds, pd.DataFrame)
     assert list(kinds["Method"]) == ["GDrec alone", "GDrec + LLM with adapter gdrec"]
     for kind in {a.example.category for a in done}:
-        hits = [a.outcomes()[0].correct for a in done if a.example.category == kind]
+        hits = [a.outcomes[0].correct for a in done if a.example.category == kind]
         assert kinds[f"{kind} (n {len(hits)})"][0].startswith(f"{100 * sum(hits) / len(hits):.0f} (")
     assert len(kinds.columns) == 1 + len({a.example.category for a in done})
 

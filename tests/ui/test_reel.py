@@ -34,7 +34,7 @@ def test_wrong_answers_come_first(runs: tuple[Run, ...]) -> None:
     value = reel.shown(runs).value()
     assert value["method"] == "1/1", "of the last run"
     assert value["methods"][0][1].startswith("run 2: ") and len(value["methods"]) == 4
-    wrong = [a for a in runs[1].done if not a.outcomes()[1].correct]
+    wrong = [a for a in runs[1].done if not a.outcomes[1].correct]
     alone = reel.shown(runs, method="1/1").value()
     assert alone["total"] == len(wrong) > 0 and alone["entry"]["mark"] == "wrong" and alone["entry"]["words"] == wrong[0].example.expression
     seen = [send(reel.look, runs, method="1/1", order="wrong", place=i)["entry"]["words"] for i in range(len(wrong))]
@@ -46,12 +46,12 @@ def test_the_least_sure_and_the_least_agreed_on_come_first(runs: tuple[Run, ...]
     margins = [a.compared[1].selection.margin for a in reel.ordered(one, one, "margin")]
     known = [m for m in margins if m is not None]
     assert known == sorted(known) and len(margins) == 32
-    shares = [a.disagreement() for a in reel.ordered(one, one, "disagreement")]
+    shares = [a.disagreement for a in reel.ordered(one, one, "disagreement")]
     assert shares == sorted(shares, reverse=True) and min(shares) > 0
 
 
 def test_what_became_better_and_worse_is_counted_and_shown(runs: tuple[Run, ...]) -> None:
-    here, there = ([a.outcomes()[1].correct for a in run.done] for run in (runs[1], runs[0]))
+    here, there = ([a.outcomes[1].correct for a in run.done] for run in (runs[1], runs[0]))
     for order, count in (("better", sum(a and not b for a, b in zip(here, there, strict=True))),
                          ("worse", sum(b and not a for a, b in zip(here, there, strict=True)))):  # fmt: skip
         value = send(reel.look, runs, method="1/1", other="0/1", order=order)
@@ -83,6 +83,6 @@ def test_a_picture_that_is_gone_is_said(runs: tuple[Run, ...], tmp_path: Path) -
 
 def test_before_anything_is_measured_there_is_nothing(runs: tuple[Run, ...]) -> None:
     assert reel.shown(()).value()["methods"] == []
-    right = tuple(a for a in runs[1].done if a.outcomes()[1].correct)
+    right = tuple(a for a in runs[1].done if a.outcomes[1].correct)
     value = reel.shown((replace(runs[1], done=right),), method="0/1").value()
     assert value["total"] == 0 and value["entry"] is None and value["said"].startswith("There is none.")

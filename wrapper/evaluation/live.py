@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from PIL import Image
 
@@ -26,11 +26,13 @@ class Answer:
     compared: tuple[Compared, ...]
     failed: str | None = None
 
+    @cached_property
     def outcomes(self) -> list[Outcome]:
-        """Each method's answer, judged."""
+        """Each method's answer, judged; once, as thousands are looked through at every step."""
         e = self.example
         return [outcome(e.id, e.category, e.box, c.selection.candidates, c.selection) for c in self.compared]
 
+    @cached_property
     def disagreement(self) -> float:
         """Share of pairs of methods whose picks do not overlap by more than the threshold, 0 to 1."""
         boxes = [c.selection.box for c in self.compared]
@@ -73,7 +75,7 @@ def _pictures(examples: Sequence[Example]) -> tuple[dict[str, Image.Image], dict
 
 def figures(done: Sequence[Answer], methods: Sequence[Method]) -> dict[Method, Figures]:
     """What has been measured so far."""
-    judged = [a.outcomes() for a in done]
+    judged = [a.outcomes for a in done]
     return {m: Figures.of([row[i] for row in judged], _times(done, i)) for i, m in enumerate(methods)}
 
 

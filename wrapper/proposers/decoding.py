@@ -24,8 +24,8 @@ from transformers.models.bart.modeling_bart import BartModel
 
 KNOWN = {
     "bos_token_id", "decoder_start_token_id", "early_stopping", "eos_token_id", "forced_bos_token_id", "forced_eos_token_id",
-    "min_new_tokens", "no_repeat_ngram_size", "num_beams", "pad_token_id", "transformers_version", "_from_model_config", "use_cache", "output_attentions",
-    "output_hidden_states",
+    "min_new_tokens", "no_repeat_ngram_size", "num_beams", "pad_token_id", "transformers_version", "_from_model_config", "use_cache",
+    "output_attentions", "output_hidden_states",
 }  # fmt: skip
 """Settings of generation that are followed here, or that do not change what is written."""
 PLACES = 32

@@ -268,7 +268,7 @@ def files(results: Results | None) -> list[str] | None:
     if results is None:
         return None
     folder = common.scratch()
-    rows = [(a, c, o) for a in results.done for c, o in zip(a.compared, a.outcomes(), strict=True)]
+    rows = [(a, c, o) for a in results.done for c, o in zip(a.compared, a.outcomes, strict=True)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["id", "category", "expression", "method", "correct", "iou", "recalled", "boxes", "reason", "margin"])

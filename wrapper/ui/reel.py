@@ -42,7 +42,7 @@ class Column:
 
     def right(self) -> dict[str, bool]:
         """Whether it is right, by the expressions' ids."""
-        return {a.example.id: a.outcomes()[self.method].correct for a in self.run.done}
+        return {a.example.id: a.outcomes[self.method].correct for a in self.run.done}
 
 
 def columns(runs: Sequence[Run]) -> list[Column]:
@@ -61,7 +61,7 @@ def ordered(one: Column, other: Column, order: str) -> list[Answer]:
         found = [(a.compared[one.method].selection.margin, a) for a in seen]
         return [a for margin, a in sorted(((1.0 if m is None else m, a) for m, a in found), key=lambda pair: pair[0])]
     if order == "disagreement":
-        return sorted((a for a in seen if a.disagreement() > 0), key=lambda a: -a.disagreement())
+        return sorted((a for a in seen if a.disagreement > 0), key=lambda a: -a.disagreement)
     here, there = one.right(), other.right()
     if order in ("better", "worse"):
         both = [a for a in seen if a.example.id in there]
@@ -117,7 +117,7 @@ def entry(a: Answer, one: Column) -> dict[str, Any]:
         "boxes": boxes(selection.candidates, selection.probabilities),
         "pick": selection.guess,
         "found": selection.box is not None,
-        "mark": RIGHT if a.outcomes()[one.method].correct else WRONG,
+        "mark": RIGHT if a.outcomes[one.method].correct else WRONG,
         "said": headline(selection),
         "sure": sureness(selection),
         "why": sentence(selection),

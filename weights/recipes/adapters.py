@@ -9,6 +9,7 @@ line does it. Goes on where it was cut; work lies in runs/adapters. Delete that 
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from wrapper import datasets
 from wrapper.pipeline import ENSEMBLE, load_proposers
 from wrapper.presets import PRESETS, TINY_WEIGHTS
+from wrapper.prompt import PromptTemplate
 from wrapper.proposals import Proposals, Settings, read_candidates
 from wrapper.proposing import Worker, finish, propose
 from wrapper.quiet import quiet_libraries
@@ -25,6 +27,8 @@ from wrapper.training.settings import settings_of
 WORK = Path("runs/adapters")
 DATA = {"train": "refscenes:train:4000:7", "validation": "refscenes:val:300:11"}
 ADAPTERS = {"gdrec": ("gdrec",), "florence2": ("florence2",), "ensemble": ENSEMBLE}
+COLORED = ("gdrec",)
+"""Whose lists say the colours that the picture shows: GDrec's labels say a colour only where the expression does."""
 FILES = ("adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md")
 
 
@@ -39,6 +43,12 @@ def proposals(name: str) -> Proposals:
     return read_candidates(out)
 
 
+def wording(name: str) -> PromptTemplate | None:
+    """How an adapter's lists are worded; None for as the LLM's are."""
+    own = PromptTemplate.load(Path(PRESETS["tiny"].llama))
+    return replace(own, color=" {color}") if own is not None and name in COLORED else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*ADAPTERS, []])  # argparse checks an empty list too
@@ -49,7 +59,7 @@ def main() -> None:
         out, proposers = WORK / name, ADAPTERS[name]
         if not (out / sft.CONFIG).exists():
             print(f"adapter {name}", flush=True)
-            sft.train(sft.Run("tiny", PRESETS["tiny"], proposers, settings_of("tiny"), train, validation, out))
+            sft.train(sft.Run("tiny", PRESETS["tiny"], proposers, settings_of("tiny"), train, validation, out, wording(name)))
         (TINY_WEIGHTS / "adapters" / name).mkdir(parents=True, exist_ok=True)
         for file in FILES:
             shutil.copy(out / file, TINY_WEIGHTS / "adapters" / name / file)

@@ -185,7 +185,11 @@ def test_nothing_more_is_done_for_a_program_that_has_gone(client: Client, monkey
 def test_who_is_at_work_is_told_before_the_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "SOON", 0.0)
     job = client.submit(
-        handle_file(str(EXAMPLES / "position-2.jpg")), "drum higher up shown in this picture", ["florence2", "gdrec"], api_name="/locate"
+        handle_file(str(EXAMPLES / "position-2.jpg")),
+        "drum higher up shown in this picture",
+        ["florence2", "gdrec"],
+        "zero-shot",
+        api_name="/locate",
     )
     *_, trace = job.result()
     said = [words for _, words, *_ in job.outputs()]

@@ -1,5 +1,6 @@
 """Colours in words: what a picture shows in a box."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,9 @@ def test_a_template_says_colours_where_it_switches_them_on() -> None:
     mug = Candidate((1, 2, 3, 4), "mug", None, "d", colors=("red", "white"))
     assert "red" not in render([mug], "mug", PromptTemplate(), (10, 10))
     assert "0: mug red white, box" in render([mug], "mug", PromptTemplate(color=" {color}"), (10, 10))
+    before = PromptTemplate(line="{index}: {colors}{label}", color="{color} ")
+    assert "0: red white mug\n" in render([mug], "mug", before, (10, 10))
+    assert "0: white Red mug\n" in render([replace(mug, label="Red mug")], "mug", before, (10, 10)), "none is said twice"
 
 
 def test_grey_levels_of_a_photograph_in_black_and_white_have_no_hue(tmp_path: Path) -> None:

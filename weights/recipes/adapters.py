@@ -46,7 +46,9 @@ def proposals(name: str) -> Proposals:
 def wording(name: str) -> PromptTemplate | None:
     """How an adapter's lists are worded; None for as the LLM's are."""
     own = PromptTemplate.load(Path(PRESETS["tiny"].llama))
-    return replace(own, color=" {color}") if own is not None and name in COLORED else None
+    if own is None or name not in COLORED:
+        return None
+    return replace(own, line=own.line.replace("{label}", "{colors}{label}"), color="{color} ")  # "red cup", as Florence-2 says it
 
 
 def main() -> None:

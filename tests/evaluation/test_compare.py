@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wrapper.candidates import Candidate, Reason, Selection
+from wrapper.colors import with_colors
 from wrapper.errors import DataError, ModelError
 from wrapper.evaluation.compare import Compared, agreement, as_record, compare_methods, in_words, methods_with, say_unseen
 from wrapper.evaluation.methods import Method, every
@@ -25,7 +26,7 @@ def test_every_method_answers_as_it_does_alone(wrapper: Wrapper, val_scenes: lis
     rows = {name: r.selection for name, r in zip(EVERY, found, strict=True)}
     assert [r.method for r in found] == methods
     for name in ("gd", "gdrec", "florence2"):
-        candidates = wrapper.proposer(name).propose([picture], [text])[0]
+        candidates = with_colors(picture, wrapper.proposer(name).propose([picture], [text])[0])
         listed = canonical(candidates)
         assert [c.label for c in rows[name].candidates] == [c.label for c in listed]
         assert np.allclose([c.box for c in rows[name].candidates], [c.box for c in listed], atol=0.1)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from wrapper.candidates import Candidate
+from wrapper.colors import with_colors
 from wrapper.evaluation.methods import Method
 from wrapper.expressions import normalise
 from wrapper.pipeline import Wrapper, question
@@ -133,7 +134,7 @@ class Plain:
         """One method's answer; its models are run for it."""
         text = normalise(expression)
         names = method.proposers[:1] if method.how == "alone" else method.proposers
-        found = {n: plain_proposer(self.wrapper.proposer(n), self.beams).propose([image], [text])[0] for n in names}
+        found = {n: with_colors(image, plain_proposer(self.wrapper.proposer(n), self.beams).propose([image], [text])[0]) for n in names}
         asked = question(self.wrapper.merge(found), text, image.size, method.adapter)
         if method.how == "alone":
             [own] = OwnAnswer(method.proposers[0]).select([asked])

@@ -150,7 +150,7 @@ def compare(path: str | None, expression: str, adapter: str = AUTO, true_box: st
         s = Session(Picture(str(path), picture.size, common.world_of_file(path, picture)))
         rows: list[comparing.Compared] = []
         for methods in chosen_methods(s, (), [adapter]):
-            done, found = rows, []
+            done = rows
             for found in compared(picture, text, methods, [comparing.Order.USUAL]):
                 rows = [*done, *found]
                 yield gr.skip(), gr.skip(), methods_table(rows, truth), gr.skip(), gr.skip()

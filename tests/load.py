@@ -2,15 +2,17 @@
 
     python -m tests.load --users 30 --seconds 100                      # questions that the app has answered before
     python -m tests.load --users 50 --seconds 600 --mix                # new ones too, comparisons, bad pictures, visitors who go
+    python -m tests.load --users 8 --seconds 1500 --mix --new 0.7      # mostly new pictures, until all that is kept is full
     python -m tests.load --users 1 --count 2000                        # many requests, one after the other
 
 Starts an app of its own where no --url is given. Every answer is held against what a single user was told before. Prints answers a
-second, times, refusals and the app's memory.
+second, times, refusals and the app's memory, at the start, after each tenth of the time, and at the end.
 """
 
 import argparse
 import asyncio
 import io
+import itertools
 import json
 import random
 import socket
@@ -28,6 +30,7 @@ from typing import Any
 
 import httpx
 import psutil
+from PIL import Image
 
 from wrapper.scenes.dataset import scenes
 
@@ -126,8 +129,9 @@ async def user(app: App, told: Told, until: float, count: int, rng: random.Rando
         told.note(kind, answer, told.expected[question], time.perf_counter() - began)
 
 
-async def mixed_user(app: App, told: Told, until: float, rng: random.Random) -> None:
-    """A visitor who asks old and new things, compares, sends what is no picture, and goes away now and then."""
+async def mixed_user(app: App, told: Told, until: float, new: float, rng: random.Random) -> None:
+    """A visitor who asks old and new things, compares, sends what is no picture, and goes away now and then. new: share of the other
+    questions that are about a picture which nobody has sent before."""
     while time.monotonic() < until:
         question, roll, began = rng.choice(list(told.expected)), rng.random(), time.perf_counter()
         if roll < 0.1:
@@ -144,10 +148,19 @@ async def mixed_user(app: App, told: Told, until: float, rng: random.Random) -> 
             kind, _ = await app.compare(question.picture, question.expression)
             told.other["comparisons" if kind == "complete" else f"comparison: {kind}"] += 1
         else:
-            new = roll < 0.45
-            text = f"{question.expression} {rng.choice(('please', 'now', 'here', 'there'))}" if new else question.expression
-            kind, answer = await app.locate(question.picture, text)
-            told.note(kind, answer, None if new else told.expected[question], time.perf_counter() - began)
+            unseen = rng.random() < new
+            picture = dotted(question.picture, rng) if unseen else question.picture
+            kind, answer = await app.locate(picture, question.expression)
+            told.note(kind, answer, None if unseen else told.expected[question], time.perf_counter() - began)
+
+
+def dotted(picture: bytes, rng: random.Random) -> bytes:
+    """A picture with a dot of some colour at some place."""
+    with Image.open(io.BytesIO(picture)) as image:
+        x, y = rng.randrange(image.width - 2), rng.randrange(image.height - 2)
+        image.paste(rng.randrange(2**24), (x, y, x + 2, y + 2))
+        image.save(file := io.BytesIO(), "PNG")
+        return file.getvalue()
 
 
 async def alone(url: str, client: httpx.AsyncClient, asked: list[Asked]) -> Told:
@@ -174,14 +187,24 @@ async def run(url: str, options: argparse.Namespace, memory: Callable[[], float]
         print(f"one user, answered before: {ms(again.seconds)}; {again.wrong} wrong")
         before, began, told = memory(), time.monotonic(), Told(first.expected)
         until = float("inf") if options.count else began + options.seconds
-        visit = partial(mixed_user, until=until) if options.mix else partial(user, until=until, count=options.count or 10**9)
+        old = partial(user, until=until, count=options.count or 10**9)
+        visit = partial(mixed_user, until=until, new=options.new) if options.mix else old
         people = [(App(url, client, f"user{i}"), random.Random(f"{options.seed}/{i}")) for i in range(options.users)]
+        watch = asyncio.create_task(watched(memory, options.seconds / 10))
         await asyncio.gather(*(visit(app, told, rng=rng) for app, rng in people))
+        watch.cancel()
         spent = time.monotonic() - began
         pace = f"{len(told.seconds)} answers, {len(told.seconds) / spent:.1f} a second"
         print(f"{options.users} users, {spent:.0f} s: {pace}, {ms(told.seconds)}, {told.wrong} wrong")
         print(", ".join(f"{n} {what}" for what, n in told.other.most_common()) or "nothing refused, none cut off")
         print(f"memory {before / 1e6:.0f} MB before, {memory() / 1e6:.0f} MB after ({100 * (memory() / before - 1):+.1f} %)")
+
+
+async def watched(memory: Callable[[], float], every: float) -> None:
+    """Print the app's memory every so many seconds."""
+    for number in itertools.count(1):
+        await asyncio.sleep(every)
+        print(f"memory {memory() / 1e6:.0f} MB after {number * every:.0f} s", flush=True)
 
 
 def ms(seconds: list[float]) -> str:
@@ -229,6 +252,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=30)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--mix", action="store_true")
+    parser.add_argument("--new", type=float, default=0.2, help="with --mix, share of questions about new pictures")
     parser.add_argument("--url", help="of an app that is running; its memory is not shown")
     options = parser.parse_args()
     if options.url:

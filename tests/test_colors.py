@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from wrapper.candidates import Candidate
-from wrapper.colors import COLORS, TABLE, name_colors, with_colors
+from wrapper.colors import COLORS, SPOKEN, TABLE, colors_named, name_colors, with_colors
 from wrapper.pipeline import collect
 from wrapper.prompt import PromptTemplate, render
 
@@ -89,6 +89,50 @@ def test_a_template_says_colours_where_it_switches_them_on() -> None:
     before = PromptTemplate(line="{index}: {colors}{label}", color="{color} ")
     assert "0: red white mug\n" in render([mug], "mug", before, (10, 10))
     assert "0: white Red mug\n" in render([replace(mug, label="Red mug")], "mug", before, (10, 10)), "none is said twice"
+
+
+ASKED = PromptTemplate(line="{label}{asked_colors} = {index}", color=" {color}", prompt="{candidates}\n{expression}")
+
+
+def lines(expression: str, *candidates: Candidate) -> list[str]:
+    """A list as a template shows it that says the colours which are asked for."""
+    return render(candidates, expression, ASKED, (10, 10)).splitlines()[: len(candidates)]
+
+
+def test_only_colours_that_the_expression_names_are_told() -> None:
+    mug = Candidate((1, 2, 3, 4), "mug", None, "d", colors=("red", "white"))
+    cup = replace(mug, label="cup", colors=("white", "blue"))
+    assert lines("the mug on the left", mug, cup) == ["mug = 0", "cup = 1"]
+    assert lines("Red mug", mug, cup) == ["mug red = 0", "cup = 1"]
+    assert lines("the WHITE-and-red mug", mug, cup) == ["mug red white = 0", "cup white = 1"]
+    assert lines("the white mug beside a red one", mug, cup) == lines("the red mug beside a white one", mug, cup), "not in the words' order"
+    assert lines("the green mug", mug, cup) == ["mug = 0", "cup = 1"]
+
+
+def test_a_colour_is_told_in_the_expressions_own_word() -> None:
+    dog = Candidate((1, 2, 3, 4), "dog", None, "d", colors=("gray", "brown"))
+    assert lines("the grey dog", dog) == ["dog grey = 0"] and lines("silver dog", dog) == ["dog silver = 0"]
+    assert lines("tan dog", dog) == ["dog tan = 0"] and lines("a grayish dog", dog) == ["dog = 0"]
+
+
+def test_a_colour_that_a_label_says_is_not_told_again() -> None:
+    fruit = Candidate((1, 2, 3, 4), "Orange", None, "d", colors=("orange",))
+    assert lines("the orange on the left", fruit, replace(fruit, label="apple")) == ["Orange = 0", "apple orange = 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("the red-haired man in a RED coat", ("red",)),
+        ("Infrared camera, bluetooth speaker", ()),
+        ("grey cat / gray cat", ("grey", "gray")),
+        ("black&white photo", ("black", "white")),
+        ("", ()),
+    ],
+)
+def test_colours_are_found_as_whole_words(text: str, named: tuple[str, ...]) -> None:
+    assert colors_named(text) == named
+    assert set(SPOKEN.values()) == set(COLORS)
 
 
 def test_grey_levels_of_a_photograph_in_black_and_white_have_no_hue(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ a pixel is called was asked of people (the XKCD colour survey of 2010, public do
 of 16 x 16 x 16 colours, made by `weights/recipes/color_words.py`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,6 +18,11 @@ from PIL import Image
 from wrapper.candidates import Box, Candidate
 
 COLORS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
+SPOKEN = {color: color for color in COLORS} | {
+    "grey": "gray", "silver": "gray", "tan": "brown", "beige": "brown", "khaki": "brown", "gold": "yellow", "golden": "yellow",
+    "navy": "blue", "maroon": "red", "violet": "purple", "lavender": "purple", "cream": "white",
+}  # fmt: skip
+"""What people call a colour, and which of the eleven it is."""
 TABLE = Path(__file__).with_name("colors.txt")
 LEVELS = 16
 """Of each of red, green and blue in the table."""
@@ -31,6 +37,15 @@ SPREAD = (0.55, 0.7)
 what stands behind the object."""
 WHITE, GAIN = 245.0, 1.6
 """Dark pictures are brightened until their brightest parts have this value, at most so many times."""
+
+
+def colors_named(text: str) -> tuple[str, ...]:
+    """The words for colours in a text, each once, as they stand there but in small letters.
+
+    >>> colors_named("Grey dog beside the red-and-grey car")
+    ('grey', 'red')
+    """
+    return tuple(dict.fromkeys(word for word in re.findall(r"[a-z]+", text.lower()) if word in SPOKEN))
 
 
 @cache

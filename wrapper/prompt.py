@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from wrapper.candidates import BY_HAND, Candidate
+from wrapper.colors import SPOKEN, colors_named
 from wrapper.errors import ModelError
 
 FILE_NAME = "prompt.json"
@@ -24,7 +25,8 @@ class PromptTemplate:
     says {score} or {source}, else at its end) where there is a score ({score}), and where the candidates come from more than one proposer
     ({sources}: all who propose it; {source}: the one whose label leads). also: what follows the label for each other label of the same
     object ({label}). color: what is said for each colour that the picture shows there and the labels do not say ({color}; empty where the
-    LLM is not told), where the line says {colors}, else behind the label. prompt: the whole text, from {candidates} (the lines, one below
+    LLM is not told), where the line says {colors}, else behind the label; where the line says {asked_colors}, only of those that the
+    expression names, in its words. prompt: the whole text, from {candidates} (the lines, one below
     the other), {expression} and {indices} (0,1,2...). system: a system message, none where empty. decimals: digits behind the point of a
     coordinate. long_side: pixels to which the picture's longer side is scaled in the text, 0 for coordinates as they are. date: what chat
     templates that name a date are told, as Llama 3.2's does; they would name today's, and the same question would be another one tomorrow.
@@ -55,7 +57,7 @@ class PromptTemplate:
 
     def __post_init__(self) -> None:
         allowed = {
-            "line": {"index", "label", "colors", "x1", "y1", "x2", "y2", "score", "source"},
+            "line": {"index", "label", "colors", "asked_colors", "x1", "y1", "x2", "y2", "score", "source"},
             "score": {"score"},
             "source": {"source", "sources"},
             "also": {"label"},
@@ -129,7 +131,8 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
     """
     scale = template.long_side / max(image_size) if template.long_side else 1.0
     several = len({source for c in candidates for source in c.sources} - {BY_HAND}) > 1
-    lines = [_line(i, c, template, scale, several) for i, c in enumerate(candidates)]
+    named = colors_named(expression)
+    lines = [_line(i, c, template, scale, several, named) for i, c in enumerate(candidates)]
     return template.prompt.format(
         candidates="\n".join(lines),
         expression=one_line(expression),
@@ -137,17 +140,21 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
     )
 
 
-def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: float, several: bool) -> str:
+def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: float, several: bool, named: Sequence[str]) -> str:
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
     said = label.lower().split()
-    colors = "".join(template.color.format(color=color) for color in candidate.colors if color not in said)
-    label += "" if "{colors}" in template.line else colors
+    words = {
+        "colors": [color for color in candidate.colors if color not in said],
+        "asked_colors": [word for color in candidate.colors for word in named if SPOKEN[word] == color and word not in said],
+    }
+    colors = {part: "".join(template.color.format(color=word) for word in of) for part, of in words.items()}
+    label += "" if "colors}" in template.line else colors["colors"]
     score = "" if candidate.score is None else template.score.format(score=f"{candidate.score:.2f}")
     sources = [name for name in candidate.sources if name != BY_HAND]
     source = template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else ""
-    line = template.line.format(index=index, label=label, colors=colors, score=score, source=source, **places)
+    line = template.line.format(index=index, label=label, score=score, source=source, **places, **colors)
     return line + ("" if "{score}" in template.line else score) + ("" if "{source}" in template.line else source)
 
 

@@ -6,12 +6,13 @@ from collections import Counter
 import pytest
 
 from weights.recipes import open_world as world
+from wrapper.colors import SPOKEN, colors_named
 
 
 @pytest.fixture(scope="module")
 def examples() -> list[world.Example]:
     rng = random.Random("tests")
-    return [world.example(rng) for _ in range(150)]
+    return [world.example(rng) for _ in range(400)]
 
 
 def test_lists_are_within_their_pictures_and_short_enough(examples: list[world.Example]) -> None:
@@ -41,10 +42,12 @@ def test_nothing_that_the_words_fit_is_on_the_list_where_the_answer_is_none(exam
     [("leftmost {}", lambda t: t.middle[0]), ("{} furthest to the right", lambda t: -t.middle[0]), ("biggest {}", lambda t: -t.area)],
 )
 def test_sides_and_sizes_mean_what_they_say(examples: list[world.Example], words: str, measure: "object") -> None:
-    ends, tried = words.format("").strip(), 0
+    ends, tried, ordinals = words.format("").strip(), 0, {o for both in world.ORDER for o in both}
     for e in examples:
         for a in e.questions:
-            if a.target is not None and ends in a.text and a.pool == a.passing and not a.landmarks and len(a.pool) > 1:
+            if ordinals & set(a.text.split()) or a.pool != a.passing or a.landmarks or len(a.pool) < 2:
+                continue
+            if a.target is not None and ends in a.text:
                 tried += 1
                 assert min(a.pool, key=measure) is a.target, a.text  # type: ignore[arg-type]
     assert tried >= 2
@@ -65,3 +68,37 @@ def test_scores_tell_what_is_there_from_what_is_made_up() -> None:
             if t.score is not None:
                 (real if t.real and t.copy_of is None else made).append(t.score)
     assert sum(real) / len(real) > sum(made) / len(made) + 0.2
+
+
+def test_questions_name_the_colours_of_their_list_and_no_others(examples: list[world.Example]) -> None:
+    colored = [e for e in examples if e.colors]
+    assert 0.25 < len(colored) / len(examples) < 0.6
+    for e in examples:
+        for a in e.questions:
+            assert {SPOKEN[w] for w in colors_named(a.text)} == e.colors.keys(), a.text
+
+
+def test_the_one_of_a_colour_is_of_it_and_where_none_is_nothing_is_meant() -> None:
+    rng, there, gone = random.Random("colours"), 0, 0
+    for _ in range(150):
+        scene = world.Scene(rng, opened=False, most=12)
+        listed = world.detected(rng, scene, clean=True, most=12)
+        for color in sorted({t.palette.upper for t in listed}):
+            asker = world.Asker(rng, listed, scene, {color: color})
+            kind = rng.choice(listed).kind.name
+            pool = asker.pool(kind)
+            if found := asker.colored(kind, pool):
+                there += 1
+                assert found.target in found.passing and color in colors_named(found.text)
+                assert found.passing == [t for t in pool if color in t.palette.named]
+            if found := asker.miscolored(kind, pool):
+                gone += 1
+                assert found.target is None and not any(color in t.palette.named for t in pool)
+    assert there > 100 and gone > 100
+
+
+def test_a_picture_shows_most_colours_that_things_have() -> None:
+    rng, seen = random.Random("looks"), list[bool]()
+    for _ in range(60):
+        seen += [t.palette.upper in t.colors for t in world.example(rng).listed if t.palette.upper]
+    assert 0.8 < sum(seen) / len(seen) < 0.98

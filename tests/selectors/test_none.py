@@ -34,6 +34,41 @@ def test_what_is_there_is_picked_and_what_is_not_is_none(llm: Llm) -> None:
     assert all((s.absent or 0) < LIKELY for s in there) and all((s.absent or 0) > LIKELY for s in gone)
 
 
+CARS = tuple(
+    Candidate((x, 200.0, x + 110.0, 265.0), "car", score, "yolox", rank, colors=colors)
+    for rank, (x, score, colors) in enumerate([(20.0, 0.8, ("gray",)), (220.0, 0.9, ("red", "black")), (450.0, 0.7, ("white", "blue"))])
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("the red car", 1),
+        ("White car", 2),
+        ("car that is blue", 2),
+        ("the grey car", 0),
+        ("silver vehicle", 0),
+        ("black car", 1),
+        ("the green car", None),
+        ("a yellow car", None),
+        ("purple car", None),
+    ],
+)
+def test_of_several_the_one_of_the_colour_is_picked_and_none_where_there_is_no_such(llm: Llm, words: str, meant: int | None) -> None:
+    """Of things and of people, in every order of the list."""
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        asked = Question(tuple(CARS[i] for i in order), words, SIZE)
+        [s] = llm.select([asked])
+        assert (s.absent or 0) > LIKELY if meant is None else (s.guess is not None and order[s.guess] == meant), (words, order)
+
+
+@pytest.mark.parametrize("words", ["man in red", "the person in the red jacket", "woman wearing red", "guy with a red shirt"])
+def test_people_are_told_by_the_colour_of_what_they_wear(llm: Llm, words: str) -> None:
+    people = [replace(c, label="person", box=(c.box[0], 120.0, c.box[2], 430.0)) for c in CARS]
+    [there, gone] = llm.select([Question(tuple(people), words, SIZE), Question((people[0], people[2]), words, SIZE)])
+    assert there.guess == 1 and (there.absent or 0) < LIKELY < (gone.absent or 0)
+
+
 def test_one_candidate_is_asked_about_too(llm: Llm) -> None:
     cat, rocket, nothing = llm.select(
         [Question(LIST[1:2], "the cup", SIZE), Question(LIST[1:2], "the elephant", SIZE), Question((), "cup", SIZE)]

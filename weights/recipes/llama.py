@@ -52,7 +52,7 @@ SECOND = Plan("llama-even", steps=2400, batch=8, lr=1e-3, warmup=100, floor=0.01
 THIRD = Plan("llama-ordinals", steps=2000, batch=8, lr=1e-3, warmup=100, floor=0.01)
 QUESTIONS = 8
 WEIGHTS = {"own_kind": 0.5, "own_place": 4.0, "kind": 0.5, "place": 4.0, "roles": 2.0, "compared": 6.0, "verdict": 2.0,
-           "look": 0.3, "marks": 0.3, "read": 0.3}  # fmt: skip
+           "look": 0.3, "own_told": 2.0, "again_told": 2.0, "marks": 0.3, "read": 0.3}  # fmt: skip
 """Of the heads' losses beside that of the answers."""
 TEMPLATE = PromptTemplate(
     line="- {label} {x1},{y1},{x2},{y2} = {index}",  # the blank makes a label the tokens it is in an expression

@@ -1,6 +1,7 @@
 """Teach the bundled Llama lists of an open world: photographs' detections beside those of RefScenes.
 
     python -m weights.recipes.llama_open          # resumes where it was cut
+    python -m weights.recipes.llama_open --last   # only the last stage, from weights/photo/llama as it is
     python -m weights.recipes.llama_open --save   # write weights/photo/llama from the last checkpoint
 
 Goes on from the Llama of `weights.recipes.llama`, which knows how to compare boxes but few words: the vocabulary is made
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ from weights.recipes.llama import (
     EVEN,
     FRAME,
     NOT_THERE,
+    ROLES,
     TEMPLATE,
     WIDTH,
     Asked,
@@ -46,6 +49,7 @@ from weights.recipes.llama import (
 from weights.recipes.llama import asked as asked_in_scene
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import iou
+from wrapper.colors import SPOKEN
 from wrapper.merging import canonical, merge
 from wrapper.presets import PHOTO_WEIGHTS
 from wrapper.prompt import PromptTemplate
@@ -56,9 +60,13 @@ from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
 PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
 DETECTED = Plan("llama-detected", steps=900, batch=8, lr=6e-4, warmup=60, floor=0.02)
 """Second stage: mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there."""
+COLORED = Plan("llama-asked", steps=1000, batch=8, lr=6e-4, warmup=60, floor=0.02)
+"""Third stage: the same lists once more, after questions about colours came to them."""
 QUESTIONS = 8
 NONE = "none"
-OPEN_TEMPLATE: PromptTemplate = replace(TEMPLATE, source="", line="- {label} {x1},{y1},{x2},{y2}{score} = {index}")
+OPEN_TEMPLATE: PromptTemplate = replace(
+    TEMPLATE, source="", color=" {color}", line="- {label} {x1},{y1},{x2},{y2}{score}{asked_colors} = {index}"
+)
 WORDS = 5200
 """Tokens of the vocabulary that are learnt, beside the numbers up to 999."""
 
@@ -238,18 +246,29 @@ class Collate(llama.Collate):
             self._words[last] = ids[0] if len(ids) == 1 else -100
         return self._words[last]
 
+    def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
+        """own_told and again_told: whether a line says a colour that the questions name."""
+        batch = super().__call__(rows)
+        colors = {self.encode(" " + word)[0] for word in SPOKEN}
+        told = [[int(before in colors) for before, token in pairwise(ids) if token == self.sign] for ids in batch["list"].tolist()]
+        own = [t for of_row in told for t in of_row]
+        again = [t for of_row, row in zip(told, rows, strict=True) for _ in row.asked for t in of_row]
+        return batch | {"own_told": torch.tensor(own), "again_told": torch.tensor(again)}
+
     def answer(self, index: int) -> list[int]:
         """An index, or "none"."""
         return [*self.encode(NONE), self.words.eos_token_id] if index == NOT_THERE else super().answer(index)
 
 
 class Hints(llama.Hints):
-    """As `weights.recipes.llama.Hints`; a kind is a word of the vocabulary, and one more head says what is there. embeddings: of the
+    """As `weights.recipes.llama.Hints`; a kind is a word of the vocabulary, and more heads say what is there and of which a colour
+    that is asked for is told. embeddings: of the
     model's words, (V, WIDTH), which it goes on learning."""
 
     def __init__(self, embeddings: nn.Parameter) -> None:
         super().__init__(WIDTH)
         self.real = nn.Linear(WIDTH, 1)
+        self.told = nn.ModuleList(nn.Linear(WIDTH, 1) for _ in range(2))
         self._embeddings = [embeddings]  # in a list: it is the model's parameter, not this module's
 
     def named(self, head: int, hidden: Tensor) -> Tensor:
@@ -260,14 +279,19 @@ class Hints(llama.Hints):
         """Every head's loss."""
         own = self.norm(ran.listed[batch["own_row"], batch["own_at"]])
         real = F.binary_cross_entropy_with_logits(self.real(own)[:, 0], batch["own_real"].float())
-        return super().loss(ran, batch) | {"real": real}
+        later = self.norm(ran.hidden[ROLES][batch["again_row"], batch["again_at"]])
+        told = {
+            name: F.binary_cross_entropy_with_logits(head(hidden)[:, 0], batch[f"{name}_told"].float())
+            for name, head, hidden in zip(("own", "again"), self.told, (own, later), strict=True)
+        }
+        return super().loss(ran, batch) | {"real": real} | {f"{name}_told": loss for name, loss in told.items()}
 
 
 # ---- how good it is
 
 
 @cache
-def validation() -> tuple[list[Listed], list[Listed]]:
+def validation() -> tuple[list[Listed], list[Listed], list[Listed]]:
     """Lists of either world that training does not see."""
     rng = random.Random("llama-open/val")
     open_rows = [opened(rng, world.example(rng, 20, 3)) for _ in range(150)]
@@ -283,13 +307,15 @@ def validation() -> tuple[list[Listed], list[Listed]]:
                 candidates, [0] * len(order), (scene.layout.width, scene.layout.height), [one, absent_from(rng, scene.layout, len(order))]
             )
         )
-    return open_rows, scene_rows
+    colored = random.Random("llama-open/colored")
+    examples = [world.example(colored, 14, 4, clean_share=0.3) for _ in range(260)]
+    return open_rows, scene_rows, [opened(colored, e) for e in examples if e.colors]
 
 
 def accuracy(model: LlamaForCausalLM, reader: Collate) -> dict[str, float]:
     """Shares of validation questions answered rightly: those with an answer and those without, of either world."""
     out: dict[str, float] = {}
-    for name, rows in zip(("open", "scenes"), validation(), strict=True):
+    for name, rows in zip(("open", "scenes", "colored"), validation(), strict=True):
         right: dict[bool, list[bool]] = {True: [], False: []}
         for start in range(0, len(rows), 25):
             part = rows[start : start + 25]
@@ -304,8 +330,9 @@ def accuracy(model: LlamaForCausalLM, reader: Collate) -> dict[str, float]:
 
 def main() -> None:
     torch.manual_seed(4)
-    folder = TINY_WEIGHTS / "llama"
-    vocabulary_of_run = RUNS / PLAN.name
+    last = "--last" in sys.argv
+    folder = PHOTO_WEIGHTS / "llama" if last else TINY_WEIGHTS / "llama"
+    vocabulary_of_run = folder if last else RUNS / PLAN.name
     if not (vocabulary_of_run / "tokenizer.json").exists():
         tokenizer().save_pretrained(vocabulary_of_run)
     words = PreTrainedTokenizerFast.from_pretrained(vocabulary_of_run)
@@ -313,31 +340,22 @@ def main() -> None:
     model = build(words, str(folder))
     hints = Hints(model.get_input_embeddings().weight)
     both = nn.ModuleDict({"model": model, "hints": hints}).to(device())
+    stages = [*([] if last else [(PLAN, sample), (DETECTED, detected_sample)]), (COLORED, detected_sample)]
+    begun = [i for i, (plan, _) in enumerate(stages) if (RUNS / plan.name / "checkpoint.pt").exists()]
 
-    if "--save" not in sys.argv:
-        tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in both["hints"].parameters()}
+    if "--save" in sys.argv:
+        restore(stages[begun[-1]][0], both)
+    else:
+        tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in hints.parameters()}
         groups = [
             {"params": [p for p in both.parameters() if id(p) in tables], "share": 1.5},
             {"params": [p for p in both.parameters() if id(p) not in tables], "share": 0.8},
         ]
         evaluate = partial(accuracy, model, reader)
-        begun = (RUNS / PLAN.name / "checkpoint.pt").exists() and restore(PLAN, both, strict=False)
-        if begun < PLAN.last:
-            train(PLAN, both, groups, sample, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100)
-        train(
-            DETECTED,
-            both,
-            groups,
-            detected_sample,
-            reader,
-            losses(model, hints),
-            evaluate,
-            weight_decay=0.01,
-            eval_every=300,
-            save_every=100,
-        )
-    else:
-        restore(DETECTED if (RUNS / DETECTED.name / "checkpoint.pt").exists() else PLAN, both)
+        for plan, make in stages[begun[-1] if begun else 0 :]:
+            train(
+                plan, both, groups, make, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100
+            )  # fmt: skip
     save(model, words)
 
 

@@ -12,12 +12,13 @@ expressions that anybody wrote about a photograph.
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from weights.recipes.nouns import FILE, Thing, Words
 from wrapper.candidates import Box, Candidate, iou
+from wrapper.colors import LEAST, MOST, SPOKEN, colors_named
 
 LONG = 640.0
 """Pixels of a picture's longer side, as the prompt scales it."""
@@ -80,6 +81,9 @@ PLACES = [
     "in view",
     "there",
 ]
+COLORED = 0.45
+"""Share of lists about which colours are asked."""
+HAIR = _words("long short dark light blond curly straight")
 GENERIC = {"person": ("one", "person"), "": ("one", "thing", "object", "item")}
 
 
@@ -142,7 +146,8 @@ def fitting() -> dict[str, frozenset[str]]:
 
 @dataclass
 class Item:
-    """A thing in a scene. label: what the detector says; real: not made up by it; copy_of: the thing it shows again."""
+    """A thing in a scene. label: what the detector says; real: not made up by it; copy_of: the thing it shows again;
+    palette: how it looks; colors: what is listed of that."""
 
     kind: Kind
     box: Box
@@ -151,6 +156,8 @@ class Item:
     real: bool = True
     copy_of: "Item | None" = None
     also: str = ""
+    palette: "Palette" = field(default_factory=lambda: Palette({}))
+    colors: tuple[str, ...] = ()
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -172,6 +179,88 @@ class Item:
     def near(self) -> float:
         """How near to the camera, as lists show it: lower and larger is nearer."""
         return self.box[3] + 0.5 * math.sqrt(self.area)
+
+
+# ---- colours
+
+COMMON = {"black": 3, "white": 4, "gray": 3, "red": 2, "orange": 1, "yellow": 1.5, "green": 1.5, "blue": 2, "purple": 0.5, "pink": 0.7, "brown": 3}  # fmt: skip
+"""How often a thing mostly is of a colour, about."""
+UPPER = COMMON | {"blue": 4, "red": 2.5, "pink": 1.2, "brown": 1}
+LOWER = dict.fromkeys(COMMON, 0.3) | {"blue": 4, "black": 4, "gray": 2, "brown": 2, "white": 1}
+AROUND = dict.fromkeys(COMMON, 0.3) | {"gray": 4, "brown": 3, "black": 2, "green": 1.5, "white": 2, "blue": 1}
+MISTAKEN = {
+    "white": ("gray", "gray", "gray", "brown", "blue"),
+    "black": ("gray", "gray", "blue", "brown"),
+    "gray": ("white", "black", "brown", "blue"),
+    "red": ("brown", "brown", "pink", "black", "orange"),
+    "orange": ("brown", "brown", "pink", "yellow"),
+    "yellow": ("brown", "brown", "green", "white", "orange"),
+    "green": ("gray", "black", "brown", "blue"),
+    "blue": ("gray", "gray", "black", "purple", "white"),
+    "purple": ("pink", "gray", "blue", "brown"),
+    "pink": ("purple", "brown", "red", "white"),
+    "brown": ("black", "gray", "pink", "orange"),
+}
+"""What shadows, light and cheap cameras make of a colour."""
+OTHER_WORDS = {"gray": ("gray", "gray", "grey", "grey", "silver"), "brown": ("brown", "brown", "brown", "tan", "beige"), "yellow": ("yellow", "yellow", "gold")}  # fmt: skip
+"""How people say a colour, where they have more than one word for it."""
+UPPER_CLOTHES = _words("shirt jacket coat dress sweater hoodie vest uniform suit apron jersey tshirt blouse top")
+LOWER_CLOTHES = _words("pants jeans shorts skirt trousers")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a thing with the shares of its box. upper and lower: what people mean when they name its colour, clothes of a
+    person by name; the rest of `shares` is skin and what stands around it."""
+
+    shares: Mapping[str, float]
+    upper: str = ""
+    lower: str = ""
+
+    @property
+    def named(self) -> set[str]:
+        """The colours that people may name."""
+        return {self.upper, self.lower} - {""}
+
+
+def _drawn(rng: random.Random, colors: Mapping[str, float]) -> str:
+    return rng.choices(list(colors), list(colors.values()))[0]
+
+
+def palette(rng: random.Random, person: bool) -> Palette:
+    """How a thing looks."""
+    if person:
+        upper = _drawn(rng, UPPER)
+        lower = upper if rng.random() < 0.12 else _drawn(rng, LOWER)
+        parts = [
+            (upper, rng.gauss(0.4, 0.12)),
+            (lower, rng.gauss(0.2, 0.12)),
+            ("brown" if rng.random() < 0.75 else "pink", rng.gauss(0.14, 0.05)),
+        ]
+    else:
+        upper, lower = _drawn(rng, COMMON), ""
+        if rng.random() < 0.25:
+            lower = _drawn(rng, COMMON)
+        parts = [(upper, rng.gauss(0.6, 0.15)), (lower or _drawn(rng, AROUND), rng.gauss(0.28 if lower else 0.12, 0.06))]
+    parts += [(_drawn(rng, AROUND), rng.uniform(0.05, 0.35)), (_drawn(rng, AROUND), rng.uniform(0.0, 0.2))]
+    shares: dict[str, float] = {}
+    for color, share in parts:
+        shares[color] = shares.get(color, 0.0) + max(0.0, share)
+    return Palette(shares, upper, lower)
+
+
+def seen_colors(rng: random.Random, looks: Palette) -> tuple[str, ...]:
+    """The colours that `wrapper.colors` would list of it: parts of each are taken for others."""
+    found: dict[str, float] = {}
+    for color, share in looks.shares.items():
+        kept = share * rng.betavariate(2.2, 1.2)
+        found[color] = found.get(color, 0.0) + kept
+        for _ in range(2):
+            wrong = rng.choice(MISTAKEN[color])
+            found[wrong] = found.get(wrong, 0.0) + (share - kept) / 2
+    whole = sum(found.values()) or 1.0
+    listed = sorted((c for c, v in found.items() if v / whole >= LEAST), key=lambda c: -found[c])
+    return tuple(listed[:MOST])
 
 
 # ---- scenes
@@ -218,6 +307,7 @@ class Scene:
         short = LONG * rng.choice((0.75, 0.75, 0.667, 0.667, 0.5625, 0.85, 1.0))
         self.width, self.height = (LONG, round(short)) if rng.random() < 0.72 else (round(short), LONG)
         self.things: list[Item] = []
+        self.looks: dict[str, Palette] = {}
         makers: list[Callable[[], None]] = [self.row, self.crowd, self.surface, self.carrier, self.alone, self.stack, self.heap]
         wanted = min(most, max(1, round(rng.lognormvariate(1.7, 0.7))))
         for _ in range(12):
@@ -234,11 +324,17 @@ class Scene:
         box = (max(0.0, x - width / 2), max(0.0, bottom - height), min(self.width, x + width / 2), min(self.height, bottom))
         if box[2] - box[0] < 4 or box[3] - box[1] < 4 or (box[2] - box[0]) * (box[3] - box[1]) < 0.25 * full:
             return None
-        thing = Item(kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])))
+        thing = Item(kind, (round(box[0]), round(box[1]), round(box[2]), round(box[3])), palette=self.palette(kind))
         if any(iou(thing.box, o.box) > 0.75 for o in self.things):
             return None
         self.things.append(thing)
         return thing
+
+    def palette(self, kind: Kind) -> Palette:
+        """How a thing looks; of a kind often as the last one does, but for people."""
+        if kind.name == "person" or kind.name not in self.looks or self.rng.random() < 0.45:
+            self.looks[kind.name] = palette(self.rng, kind.name == "person")
+        return self.looks[kind.name]
 
     def size(self) -> float:
         """A height in pixels, over two orders of magnitude."""
@@ -337,7 +433,7 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[I
     A true thing's score grows with its size; what is made up is mostly small, has lower scores, and is often of a kind that stands there.
     """
     scored = rng.random() < (0.3 if clean else 0.85)
-    found = [replace(t, label=called(rng, t.kind, scene.opened)) for t in scene.things]
+    found = [replace(t, label=called(rng, t.kind, scene.opened, t.palette)) for t in scene.things]
     if clean:
         for t in found:
             t.score = round(rng.uniform(0.35, 0.99), 2) if scored else None
@@ -356,6 +452,8 @@ def detected(rng: random.Random, scene: Scene, clean: bool, most: int) -> list[I
         for t in found:  # merged with what another source calls it
             if rng.random() < 0.5:
                 t.also = t.kind.word(rng)
+    for t in found:
+        t.colors = seen_colors(rng, t.palette)
     kept = sorted(found, key=lambda t: -(t.score or 1.0))[:most] if scored else found[:most]
     return sorted(kept, key=lambda t: (t.middle[1], t.middle[0]))
 
@@ -366,7 +464,7 @@ def again(rng: random.Random, t: Item, scene: Scene) -> Item:
     box = nudged(rng, t.box, 0.18, scene) if rng.random() < 0.55 else part(rng, t.box)
     score = round(max(0.15, t.score * rng.uniform(0.25, 0.9)), 2) if t.score else None
     kind = t.kind if label == t.label else by_name().get(label, Kind(label))
-    return Item(kind, box, label, score, label == t.label, t)
+    return Item(kind, box, label, score, label == t.label, t, palette=t.palette)
 
 
 def made_up(rng: random.Random, found: list[Item], scene: Scene, scored: bool) -> Item | None:
@@ -379,7 +477,8 @@ def made_up(rng: random.Random, found: list[Item], scene: Scene, scored: bool) -
         return None
     score = round(0.15 + 0.4 * rng.betavariate(1.1, 3.5), 2) if scored else None
     rounded = (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
-    return Item(kind, rounded, called(rng, kind, scene.opened), score, not scored)
+    looks = palette(rng, kind.name == "person")
+    return Item(kind, rounded, called(rng, kind, scene.opened, looks), score, not scored, palette=looks)
 
 
 def part(rng: random.Random, box: Box) -> Box:
@@ -399,7 +498,12 @@ def part(rng: random.Random, box: Box) -> Box:
     )
 
 
-def called(rng: random.Random, kind: Kind, opened: bool) -> str:
+def spoken(rng: random.Random, color: str) -> str:
+    """A colour as people say it."""
+    return rng.choice(OTHER_WORDS.get(color, (color,)))
+
+
+def called(rng: random.Random, kind: Kind, opened: bool, looks: Palette) -> str:
     """A label: COCO's name, or with open labels any word for it, now and then as a phrase."""
     if not opened:
         return kind.name
@@ -408,11 +512,11 @@ def called(rng: random.Random, kind: Kind, opened: bool) -> str:
         label = rng.choice(kind.kinds[:12])
     roll = rng.random()
     if roll < 0.1:
-        label = f"{rng.choice(COLORS)} {label}"
+        label = f"{spoken(rng, looks.upper)} {label}"
     elif roll < 0.14:
         label = f"{rng.choice(('a', 'the'))} {rng.choice(LOOKS)} {label}"
     elif roll < 0.17 and kind.name == "person":
-        label = f"{label} in {rng.choice(COLORS)} {rng.choice(CLOTHES)}"
+        label = f"{label} in {spoken(rng, looks.upper)} {rng.choice(UPPER_CLOTHES)}"
     return label
 
 
@@ -604,10 +708,10 @@ WEIGHTS = {
 
 
 class Asker:
-    """Questions about one list."""
+    """Questions about one list. asked: the colours that they may name, with the word for each."""
 
-    def __init__(self, rng: random.Random, listed: list[Item], scene: Scene) -> None:
-        self.rng, self.listed, self.scene = rng, listed, scene
+    def __init__(self, rng: random.Random, listed: list[Item], scene: Scene, asked: Mapping[str, str]) -> None:
+        self.rng, self.listed, self.scene, self.asked = rng, listed, scene, asked
         self.mains = [t for t in listed if t.real and t.copy_of is None]
         self.names = {t.kind.name for t in listed} | {t.label for t in listed}
 
@@ -638,6 +742,8 @@ class Asker:
             word, pool = rng.choice(GENERIC["person"] if seed.kind.name == "person" else GENERIC[""]), list(self.mains)
         if not pool:
             return None
+        if self.asked and rng.random() < 0.6:
+            return rng.choices((self.colored, self.miscolored), (4, 1))[0](word, pool)
         if len(pool) == 1:
             return self.single(word, pool)
         makers = (
@@ -660,6 +766,8 @@ class Asker:
         rng = self.rng
         [only] = pool
         roll = rng.random()
+        if roll < 0.03:
+            return self.another(word)
         if roll < 0.45:
             return Asked(word, only, pool, pool)
         if roll < 0.65 and (found := self.related(word, pool)):
@@ -860,32 +968,103 @@ class Asker:
     def undecided(self, word: str, pool: Pool) -> Asked:
         """What only the picture tells. People mean the large and clear one more often."""
         target = self.rng.choices(pool, [math.sqrt(t.area) * (t.score or 0.6) ** 2 for t in pool])[0]
-        return Asked(self.dressed(word, always=self.rng.random() < 0.6), target, pool, pool)
+        return Asked(self.dressed(word, target, always=self.rng.random() < 0.6), target, pool, pool)
+
+    def colored(self, word: str, pool: Pool) -> Asked | None:
+        """The one of a colour; where several are of it, one side of them."""
+        rng = self.rng
+        color = rng.choice(list(self.asked))
+        seeds = [t for t in pool if color in t.palette.named and t.palette.shares[color] >= 0.2]
+        if not seeds:
+            return None
+        seed = rng.choice(seeds)
+        lower = color == seed.palette.lower != seed.palette.upper
+        yes = [t for t in pool if color in t.palette.named]
+        text = self.of_color(word, color, lower, seed.kind.name == "person")
+        if len(yes) == 1:
+            return Asked(text, seed, pool, yes)
+        side = rng.choice(("left", "right", "biggest", "smallest", "front", "back"))
+        target = least(yes, SIDES[side], MARGINS[side])
+        return Asked(self.say(SAID[side], text), target, pool, yes) if target else None
+
+    def miscolored(self, word: str, pool: Pool) -> Asked | None:
+        """Of a colour that none of them is of: nothing is meant."""
+        rng = self.rng
+        there = {c for t in pool for c, share in t.palette.shares.items() if share > 0.1 or c in t.palette.named}
+        colors = [c for c in self.asked if c not in there]
+        if not colors:
+            return None
+        return Asked(self.of_color(word, rng.choice(colors), rng.random() < 0.15, pool[0].kind.name == "person"), None, pool, [])
+
+    def another(self, word: str) -> Asked:
+        """A second one where there is one only."""
+        tails = ("next to her", "next to him", "beside it", "behind her", "next to the other one")
+        said = f"the other {word}" if self.rng.random() < 0.4 else f"{word} {self.rng.choice(tails)}"
+        return Asked(said, None, [], [])
+
+    def of_color(self, word: str, color: str, lower: bool, person: bool) -> str:
+        """A noun with a colour, as people say it; of people it is what they wear."""
+        rng, said = self.rng, self.asked[color]
+        if not person:
+            patterns = ("{c} {n}",) * 6 + (
+                "{n} that is {c}",
+                "{c} colored {n}",
+                "dark {c} {n}",
+                "{n} which is {c}",
+                "{n} in {c}",
+                "the {c} one",
+            )
+        elif lower:
+            patterns = ("{n} in {c} {w}", "{n} with {c} {w}", "{n} wearing {c} {w}", "{c} {w}", "the one in {c} {w}")
+        else:
+            patterns = ("{n} in {c}", "{n} in {c}", "{n} in the {c} {w}", "{n} in a {c} {w}", "{n} wearing {c}", "{n} with the {c} {w}", "{c} {w}",
+                        "{n} dressed in {c}", "{n} dressed all in {c}", "{c} {w} {n}", "the one in {c}", "{n} wearing a {c} {w}")  # fmt: skip
+        return rng.choice(patterns).format(n=word, c=said, w=rng.choice(LOWER_CLOTHES if lower else UPPER_CLOTHES))
 
     def landmark(self, thing: Item) -> tuple[str, Pool] | None:
         """Words for a landmark that fit nothing else on the list, and what they fit."""
         word = thing.kind.word(self.rng)
         fits = self.pool(word)
+        if thing.palette.upper in self.asked and self.rng.random() < 0.7:
+            word = f"{self.asked[thing.palette.upper]} {word}"
+            fits = [t for t in fits if thing.palette.upper in t.palette.named]
         if len(fits) != 1 or fits[0] is not thing:
             return None
         return f"{self.rng.choice(('the', 'the', 'the', 'a', 'a', ''))} {word}".strip(), fits
 
-    def dressed(self, text: str, always: bool = False) -> str:
-        """With words that the boxes say nothing about: colours, clothes, what somebody does."""
-        rng = self.rng
+    def color_of(self, target: Item | None, clothes: str = "") -> str:
+        """A colour that a description of a thing may name: its own; any where nothing is meant, or of what is too small to be seen. A
+        look where none of the colours that are asked for will do."""
+        own = target.palette.named if target else set(self.asked)
+        if target and clothes in LOWER_CLOTHES:
+            own = {target.palette.lower}
+        elif target and clothes not in ("", *UPPER_CLOTHES):
+            own = set(self.asked) if self.rng.random() < 0.3 else set()
+        fit = [word for color, word in self.asked.items() if color in own]
+        return self.rng.choice(fit or LOOKS)
+
+    def dressed(self, text: str, target: Item | None, always: bool = False) -> str:
+        """With words that boxes say nothing about: colours (its own), clothes, what somebody does."""
+        rng, worn = self.rng, self.rng.choice(CLOTHES)
+        colored = (
+            lambda: f"in {self.color_of(target)}", lambda: f"in a {self.color_of(target, worn)} {worn}", lambda: f"which is {self.color_of(target)}",
+            lambda: f"wearing {self.color_of(target, worn)} {worn}", lambda: f"with {self.color_of(target, worn)} {worn}",
+        )  # fmt: skip
         tails = (
-            lambda: f"in {rng.choice(COLORS)}", lambda: f"in a {rng.choice(COLORS)} {rng.choice(CLOTHES)}", lambda: f"wearing a {rng.choice(CLOTHES)}",
-            lambda: f"wearing {rng.choice(COLORS)} {rng.choice(CLOTHES)}", lambda: rng.choice(ACTIONS), lambda: f"{rng.choice(ACTIONS)} {rng.choice(PLACES)}",
-            lambda: rng.choice(PLACES), lambda: f"with {rng.choice(COLORS)} {rng.choice(CLOTHES)}", lambda: f"that is {rng.choice(ACTIONS)}",
-            lambda: f"with {rng.choice(COLORS)} hair", lambda: f"who is {rng.choice(LOOKS)}", lambda: f"which is {rng.choice(COLORS)}",
+            lambda: f"in a {rng.choice(LOOKS)} {worn}", lambda: f"wearing a {worn}", lambda: f"wearing {rng.choice(LOOKS)} {worn}",
+            lambda: rng.choice(ACTIONS), lambda: f"{rng.choice(ACTIONS)} {rng.choice(PLACES)}", lambda: rng.choice(PLACES), lambda: f"that is {rng.choice(ACTIONS)}",
+            lambda: f"with {rng.choice(HAIR)} hair", lambda: f"who is {rng.choice(LOOKS)}", lambda: f"which is {rng.choice(LOOKS)}",
             lambda: f"with its {rng.choice(['lid', 'head', 'door', 'mouth', 'back', 'tail', 'light', 'top', 'side', 'wheel', 'leg'])} {rng.choice(['up', 'down', 'open', 'closed', 'turned', 'showing', 'hidden', 'raised'])}",
             lambda: f"with {rng.choice(['his', 'her', 'their', 'its'])} {rng.choice(['arms', 'hand', 'head', 'back', 'eyes', 'hair', 'legs', 'face'])} {rng.choice(['up', 'down', 'out', 'crossed', 'turned', 'raised', 'to', 'us'])}",
             lambda: f"{rng.choice(ACTIONS)} {rng.choice(['by', 'at', 'with', 'near'])} a {rng.choice(others()).name}",
         )  # fmt: skip
+        named = bool(colors_named(text))
+        if self.asked and not named:
+            tails = colored
         if rng.random() < 0.5 or always:
             text = f"{text} {rng.choice(tails)()}"
         if rng.random() < 0.45:
-            text = f"{rng.choice((*COLORS, *LOOKS))} {text.removeprefix('the ')}"
+            text = f"{rng.choice(LOOKS) if named or rng.random() < 0.4 else self.color_of(target)} {text.removeprefix('the ')}"
         return text
 
     def absent(self) -> Asked | None:
@@ -930,11 +1109,13 @@ def worded(rng: random.Random, text: str) -> str:
 
 @dataclass
 class Example:
-    """A list in reading order with its questions. size: the picture's, in pixels."""
+    """A list in reading order with its questions. size: the picture's, in pixels; colors: those that questions name, with the word
+    for each."""
 
     listed: list[Item]
     questions: list[Asked]
     size: tuple[int, int]
+    colors: Mapping[str, str]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -942,10 +1123,21 @@ class Example:
         return [candidate(t) for t in self.listed]
 
 
+def colors_asked(rng: random.Random, listed: list[Item]) -> dict[str, str]:
+    """One or two colours to ask for, mostly of what is listed, with the words for them; none for most lists."""
+    if rng.random() >= COLORED:
+        return {}
+    there = [c for t in listed for c in sorted(t.palette.named)]
+    colors = rng.choices(there if there and rng.random() < 0.88 else list(COMMON), k=1 + (rng.random() < 0.2))
+    if any(t.kind.name == "orange" for t in listed) and rng.random() < 0.5:
+        colors = ["orange"]
+    return {color: spoken(rng, color) for color in colors}
+
+
 def candidate(t: Item) -> Candidate:
     box = (float(t.box[0]), float(t.box[1]), float(t.box[2]), float(t.box[3]))
     second = (Candidate(box, t.also, t.score, "second"),) if t.also else ()
-    return Candidate(box, t.label, t.score, "first", others=second)
+    return Candidate(box, t.label, t.score, "first", others=second, colors=t.colors)
 
 
 def example(
@@ -964,23 +1156,27 @@ def example(
         listed = detected(rng, scene, clean, most)
         if len(listed) < 2 and (not listed or rng.random() < 0.6):
             continue
-        asker = Asker(rng, listed, scene)
+        colors = colors_asked(rng, listed)
+        asker = Asker(rng, listed, scene, colors)
         found: dict[str, Asked] = {}
-        for _ in range(6 * questions):
+        for _ in range((15 if colors else 6) * questions):
             if rng.random() < easy:
                 word = rng.choice(listed).kind.name
                 pool = asker.pool(word)
                 asked = Asked(word, pool[0], pool, pool) if len(pool) == 1 else None
             else:
                 asked = asker.absent() if rng.random() < 0.17 else asker.ask()
-            if asked is None:
+            if asked is None or (colors and asked.target is None and rng.random() < 0.2):
                 continue
-            text = asker.dressed(asked.text) if rng.random() < 0.3 else asked.text
-            found.setdefault(worded(rng, text), replace(asked, text=text))
+            text = asker.dressed(asked.text, asked.target) if rng.random() < (0.5 if colors else 0.3) else asked.text
+            said = worded(rng, text)  # where a finger slips in a colour, nothing names it
+            if {SPOKEN[word] for word in colors_named(said)} != colors.keys():
+                continue
+            found.setdefault(said, replace(asked, text=text))
             if len(found) == questions:
                 break
         if found:
-            return Example(listed, [replace(a, text=text) for text, a in found.items()], (int(scene.width), int(scene.height)))
+            return Example(listed, [replace(a, text=text) for text, a in found.items()], (int(scene.width), int(scene.height)), colors)
 
 
 if __name__ == "__main__":

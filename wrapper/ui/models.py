@@ -22,14 +22,16 @@ from wrapper.selectors.hosted import Hosted
 from wrapper.ui.markdown import plain, with_links
 from wrapper.worlds import World
 
+_PHOTOGRAPHS = (
+    "YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, furniture, dishes, food ...), and the LLM reads its list. It is told "
+    "the colours that your words name; clothes and actions it does not see."
+)
 ABOUT = {
     "tiny": "**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji objects, and "
     "know nothing else: on a photograph their answers mean nothing.",
-    "photo": "**These are the small bundled models for photographs.** YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, "
-    "furniture, dishes, food ...), and the LLM reads its list: it sees no colours, clothes or actions.",
-    "bundled": "**These are the small bundled models.** In photographs YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, "
-    "furniture, dishes, food ...), and the LLM reads its list: it sees no colours, clothes or actions. Florence-2 and Grounding DINO were "
-    "trained on RefScenes, drawings of emoji objects, and are asked about those.",
+    "photo": f"**These are the small bundled models for photographs.** {_PHOTOGRAPHS}",
+    "bundled": f"**These are the small bundled models.** In photographs {_PHOTOGRAPHS} Florence-2 and Grounding DINO were trained on "
+    "RefScenes, drawings of emoji objects, and are asked about those.",
 }
 """What the bundled models can do, by preset."""
 ASK_FOR_MORE = "Start the app with `--preset paper` (or `cpu`) for the published checkpoints."

@@ -263,5 +263,6 @@ def notes(world: World, asked: Sequence[str]) -> list[str]:
         return [f"{_misplaced(of_scenes)} {other}"]
     if world is World.PHOTOGRAPH and "yolox" in fitting:
         kinds = detector_words()
-        return [f"In photographs YOLOX can name {len(kinds)} kinds of thing, and sees no colours, clothes or actions: {', '.join(kinds)}."]
+        named = f"In photographs YOLOX can name {len(kinds)} kinds of thing: {', '.join(kinds)}."
+        return [f"{named} The LLM is told the colours that your words name; clothes and actions it does not see."]
     return []

@@ -27,6 +27,7 @@ quiet_libraries()
 from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
+from wrapper.memory import keep_giving_back
 from wrapper.presets import PRESETS, best_preset
 from wrapper.selectors.endpoint import EndpointSettings
 from wrapper.ui import api, benchmark, common, compare, folder, locate, models
@@ -40,6 +41,9 @@ INTRODUCTION = f"""<h1>{TITLE}</h1>
 
 LOGIN = """Log in, and **{model}** chooses in place of this machine's LLM, asked on your own account. Your token is used for your own
 questions, kept in your browser's cookie and nowhere else."""
+
+GIVE_BACK = 60.0
+"""Seconds after which memory that is free is given to the system, again and again."""
 
 
 async def watch() -> AsyncIterator[tuple[str, str]]:
@@ -143,6 +147,7 @@ def main() -> None:
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:
+        keep_giving_back(GIVE_BACK)
         page.launch(server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS)
     except OSError as error:
         raise SystemExit(f"error: Port {options.port} of {options.host} cannot be used ({error}). Choose another with --port.") from error

@@ -20,7 +20,7 @@ def test_the_very_answer_is_kept() -> None:
 
 
 def test_sessions_go_where_they_are_too_many() -> None:
-    kept = Store(most_bytes=20_000)
+    kept = Store(most_bytes=80_000)
     large = replace(SESSION, words="w" * 5_000)
     names = [kept.keep(large) for _ in range(10)]
     assert [kept.find(name) is not None for name in names] == [False] * 7 + [True] * 3, "the last ones"

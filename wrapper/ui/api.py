@@ -36,7 +36,7 @@ AT_ONCE = 4
 SOON = 0.2
 """Seconds after which a request says who is at work. Gradio ends it there if whoever asked has gone, and an answer that comes sooner is not
 held up."""
-_told: Kept[tuple[str, str, int], Outputs] = Kept(TOLD, common.KEPT)
+_told: Kept[tuple[str, str, int], str] = Kept(TOLD, common.KEPT)  # as JSON: as values they would take four times as much
 _turn = threading.Lock()
 
 
@@ -66,10 +66,12 @@ def locate(
     with common.as_page_errors():
         asked = repr((expression, proposers, adapter, least_probability, least_score, true_box))  # a program may send any kind of value
         key = (common.fingerprint_of_upload(path), asked, models.now().serial)
-        if (told := _told.find(key)) is not None and Path(told[0]).is_file():
-            common.touch(told[0])
-            yield told
-            return
+        if (kept := _told.find(key)) is not None:
+            told = json.loads(kept)
+            if Path(told[0]).is_file():
+                common.touch(told[0])
+                yield tuple(told)
+                return
         picture = common.open_upload(path)
         if unknown := sorted(set(proposers or ()) - set(models.proposers())):
             raise DataError(f"There is no model {', '.join(unknown)} here. Choose from {', '.join(models.proposers())}.")
@@ -85,7 +87,8 @@ def locate(
                 yield gr.skip(), step.says, *[gr.skip()] * 4
                 spoken = time.monotonic()
         outputs = shown(s, picture)
-        _told.put(key, outputs, len(json.dumps(outputs)))
+        text = json.dumps(outputs)
+        _told.put(key, text, len(text))
         yield outputs
 
 

@@ -13,6 +13,7 @@ os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read weig
 
 import argparse
 import asyncio
+import gc
 import importlib.util
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -147,6 +148,7 @@ def main() -> None:
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:
+        gc.freeze()  # what is there by now stays, and need not be looked through each time
         keep_giving_back(GIVE_BACK)
         page.launch(server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,3 +115,13 @@ def test_memory_that_is_free_in_pieces_is_given_back() -> None:
         time.sleep(0.02)
     done.set()
     assert resident() < full - 100_000_000
+
+
+def test_values_that_only_refer_to_each_other_are_given_back_too() -> None:
+    class Page:
+        def __init__(self) -> None:
+            self.itself, self.picture = self, bytearray(1000)
+
+    gone = weakref.ref(Page())
+    give_back()
+    assert gone() is None

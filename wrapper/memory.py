@@ -1,6 +1,7 @@
 """Batches that are halved where memory is too small for them, how much of it was used, and what is free given back."""
 
 import ctypes
+import gc
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -58,8 +59,10 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def give_back() -> None:
-    """Give memory that is free to the system. The C library of most Linux systems keeps it, in pieces between what stays, so that a
-    process which keeps some of what it makes grows for hours (man malloc_trim). Nothing is done where there is another library."""
+    """Give memory that nobody needs to the system. Python looks the less often for values that only refer to each other the more there is
+    in all (docs.python.org, gc), pictures among them. And the C library of most Linux systems keeps what is free in pieces between
+    what stays (man malloc_trim); another library is left alone. So a process which keeps some of what it makes would grow for hours."""
+    gc.collect()
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
 

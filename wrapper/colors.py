@@ -20,9 +20,9 @@ from wrapper.candidates import Box, Candidate
 COLORS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 SPOKEN = {color: color for color in COLORS} | {
     "grey": "gray", "silver": "gray", "tan": "brown", "beige": "brown", "khaki": "brown", "gold": "yellow", "golden": "yellow",
-    "navy": "blue", "maroon": "red", "violet": "purple", "lavender": "purple", "cream": "white",
+    "navy": "blue", "maroon": "red", "violet": "purple", "lavender": "purple",
 }  # fmt: skip
-"""What people call a colour, and which of the eleven it is."""
+"""What people call a colour, and which of the eleven it is. Without "cream", which is mostly eaten."""
 TABLE = Path(__file__).with_name("colors.txt")
 LEVELS = 16
 """Of each of red, green and blue in the table."""
@@ -40,12 +40,12 @@ WHITE, GAIN = 245.0, 1.6
 
 
 def colors_named(text: str) -> tuple[str, ...]:
-    """The words for colours in a text, each once, as they stand there but in small letters.
+    """Which of the eleven colours a text names, by whatever word, each once.
 
-    >>> colors_named("Grey dog beside the red-and-grey car")
-    ('grey', 'red')
+    >>> colors_named("Grey dog beside the red-and-gray car")
+    ('gray', 'red')
     """
-    return tuple(dict.fromkeys(word for word in re.findall(r"[a-z]+", text.lower()) if word in SPOKEN))
+    return tuple(dict.fromkeys(SPOKEN[word] for word in re.findall(r"[a-z]+", text.lower()) if word in SPOKEN))
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from wrapper.candidates import BY_HAND, Candidate
-from wrapper.colors import SPOKEN, colors_named
+from wrapper.colors import colors_named
 from wrapper.errors import ModelError
 
 FILE_NAME = "prompt.json"
@@ -25,15 +25,14 @@ class PromptTemplate:
     says {score} or {source}, else at its end) where there is a score ({score}), and where the candidates come from more than one proposer
     ({sources}: all who propose it; {source}: the one whose label leads). also: what follows the label for each other label of the same
     object ({label}). color: what is said for each colour that the picture shows there and the labels do not say ({color}; empty where the
-    LLM is not told), where the line says {colors}, else behind the label; where the line says {asked_colors}, only of those that the
-    expression names, in its words. prompt: the whole text, from {candidates} (the lines, one below
-    the other), {expression} and {indices} (0,1,2...). system: a system message, none where empty. decimals: digits behind the point of a
-    coordinate. long_side: pixels to which the picture's longer side is scaled in the text, 0 for coordinates as they are. date: what chat
-    templates that name a date are told, as Llama 3.2's does; they would name today's, and the same question would be another one tomorrow.
-    none: the answer that none of the candidates is meant, empty where the LLM has not learnt one. temperature: what log-probabilities are
-    divided by, fitted on validation data so that probabilities are true (Guo et al. 2017); 0 where that was not done. none_bias: what is
-    added to the log-probability of none after that, chosen on validation data: an LLM that learnt from lists we drew finds it too
-    improbable on those of real detectors.
+    LLM is not told), where the line says {colors}, else behind the label; where it says {asked_colors}, only for those that the
+    expression names. prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and {indices} (0,1,2...).
+    system: a system message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which the picture's
+    longer side is scaled in the text, 0 for coordinates as they are. date: what chat templates that name a date are told, as Llama 3.2's
+    does; they would name today's, and the same question would be another one tomorrow. none: the answer that none of the candidates is
+    meant, empty where the LLM has not learnt one. temperature: what log-probabilities are divided by, fitted on validation data so that
+    probabilities are true (Guo et al. 2017); 0 where that was not done. none_bias: what is added to the log-probability of none after
+    that, chosen on validation data: an LLM that learnt from lists we drew finds it too improbable on those of real detectors.
     """
 
     line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
@@ -144,17 +143,14 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
-    said = label.lower().split()
-    words = {
-        "colors": [color for color in candidate.colors if color not in said],
-        "asked_colors": [word for color in candidate.colors for word in named if SPOKEN[word] == color and word not in said],
-    }
-    colors = {part: "".join(template.color.format(color=word) for word in of) for part, of in words.items()}
-    label += "" if "colors}" in template.line else colors["colors"]
+    unsaid = [color for color in candidate.colors if color not in colors_named(label)]
+    colors = "".join(template.color.format(color=color) for color in unsaid)
+    asked_colors = "".join(template.color.format(color=color) for color in unsaid if color in named)
+    label += "" if "{colors}" in template.line or "{asked_colors}" in template.line else colors
     score = "" if candidate.score is None else template.score.format(score=f"{candidate.score:.2f}")
     sources = [name for name in candidate.sources if name != BY_HAND]
     source = template.source.format(source=sources[0], sources=" and ".join(sources)) if several and sources else ""
-    line = template.line.format(index=index, label=label, score=score, source=source, **places, **colors)
+    line = template.line.format(index=index, label=label, score=score, source=source, colors=colors, asked_colors=asked_colors, **places)
     return line + ("" if "{score}" in template.line else score) + ("" if "{source}" in template.line else source)
 
 

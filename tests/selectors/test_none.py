@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from wrapper.candidates import Candidate, Reason
+from wrapper.colors import SPOKEN
 from wrapper.pipeline import LIKELY, Wrapper, seen
 from wrapper.presets import PRESETS
 from wrapper.selectors.base import Question
@@ -59,6 +60,17 @@ def test_people_are_told_by_the_colour_of_what_they_wear(llm: Llm, words: str) -
     for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
         [found] = llm.select([Question(tuple(people[i] for i in order), words, SIZE)])
         assert found.guess is not None and order[found.guess] == 1 and (found.absent or 0) < LIKELY
+
+
+@pytest.mark.parametrize("word", SPOKEN)
+def test_whatever_a_colour_is_called_the_one_of_it_is_picked(llm: Llm, word: str) -> None:
+    """Words that the LLM reads in pieces among them."""
+    other = "red" if SPOKEN[word] != "red" else "blue"
+    for label, words in (("car", f"the {word} car"), ("person", f"man in a {word} shirt")):
+        for meant in range(3):
+            listed = tuple(replace(c, label=label, colors=(SPOKEN[word] if i == meant else other,)) for i, c in enumerate(CARS))
+            [found] = llm.select([Question(listed, words, SIZE)])
+            assert found.guess == meant, (words, meant)
 
 
 def test_without_a_colour_in_the_words_colours_change_nothing(llm: Llm) -> None:

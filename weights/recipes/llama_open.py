@@ -49,7 +49,7 @@ from weights.recipes.llama import (
 from weights.recipes.llama import asked as asked_in_scene
 from weights.recipes.words import texts, vocabulary
 from wrapper.candidates import iou
-from wrapper.colors import SPOKEN
+from wrapper.colors import COLORS
 from wrapper.merging import canonical, merge
 from wrapper.presets import PHOTO_WEIGHTS
 from wrapper.prompt import PromptTemplate
@@ -60,7 +60,7 @@ from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
 PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
 DETECTED = Plan("llama-detected", steps=900, batch=8, lr=6e-4, warmup=60, floor=0.02)
 """Second stage: mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there."""
-COLORED = Plan("llama-asked", steps=1000, batch=8, lr=6e-4, warmup=60, floor=0.02)
+COLORED = Plan("llama-asked", steps=1400, batch=8, lr=6e-4, warmup=60, floor=0.02)
 """Third stage: the same lists once more, after questions about colours came to them."""
 QUESTIONS = 8
 NONE = "none"
@@ -235,6 +235,7 @@ class Collate(llama.Collate):
     def __init__(self, words: PreTrainedTokenizerFast) -> None:
         super().__init__(words)
         self._words: dict[str, int] = {}
+        self.colors = {self.encode(" " + color)[0] for color in COLORS}  # each is one token
 
     def kinds(self, row: Listed) -> list[int]:
         """The token of each label's last word."""
@@ -249,8 +250,7 @@ class Collate(llama.Collate):
     def __call__(self, rows: list[Listed]) -> dict[str, Tensor]:
         """own_told and again_told: whether a line says a colour that the questions name."""
         batch = super().__call__(rows)
-        colors = {self.encode(" " + word)[0] for word in SPOKEN}
-        told = [[int(before in colors) for before, token in pairwise(ids) if token == self.sign] for ids in batch["list"].tolist()]
+        told = [[int(before in self.colors) for before, token in pairwise(ids) if token == self.sign] for ids in batch["list"].tolist()]
         own = [t for of_row in told for t in of_row]
         again = [t for of_row, row in zip(told, rows, strict=True) for _ in row.asked for t in of_row]
         return batch | {"own_told": torch.tensor(own), "again_told": torch.tensor(again)}
@@ -261,9 +261,8 @@ class Collate(llama.Collate):
 
 
 class Hints(llama.Hints):
-    """As `weights.recipes.llama.Hints`; a kind is a word of the vocabulary, and more heads say what is there and of which a colour
-    that is asked for is told. embeddings: of the
-    model's words, (V, WIDTH), which it goes on learning."""
+    """As `weights.recipes.llama.Hints`; a kind is a word of the vocabulary, and more heads say what is there and of what a colour is told.
+    embeddings: of the model's words, (V, WIDTH), which it goes on learning."""
 
     def __init__(self, embeddings: nn.Parameter) -> None:
         super().__init__(WIDTH)

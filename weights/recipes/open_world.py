@@ -18,7 +18,7 @@ from functools import cache
 
 from weights.recipes.nouns import FILE, Thing, Words
 from wrapper.candidates import Box, Candidate, iou
-from wrapper.colors import LEAST, MOST, SPOKEN, colors_named
+from wrapper.colors import LEAST, MOST, colors_named
 
 LONG = 640.0
 """Pixels of a picture's longer side, as the prompt scales it."""
@@ -1170,7 +1170,7 @@ def example(
                 continue
             text = asker.dressed(asked.text, asked.target) if rng.random() < (0.5 if colors else 0.3) else asked.text
             said = worded(rng, text)  # where a finger slips in a colour, nothing names it
-            if {SPOKEN[word] for word in colors_named(said)} != colors.keys():
+            if set(colors_named(said)) != colors.keys():
                 continue
             found.setdefault(said, replace(asked, text=text))
             if len(found) == questions:

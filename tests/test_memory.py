@@ -1,18 +1,14 @@
 """Where memory is too small for a batch, half of it is tried, and then there is one clear sentence."""
 
-import sys
-import time
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
 from wrapper.candidates import iou
 from wrapper.errors import ModelError
-from wrapper.memory import by_halves, give_back, keep_giving_back
+from wrapper.memory import by_halves
 from wrapper.pipeline import Wrapper
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDinoRec
@@ -90,38 +86,3 @@ def forget(wrapper: Wrapper) -> None:
     assert isinstance(florence, Florence2) and isinstance(gdrec, GroundingDinoRec)
     florence.forget()
     gdrec.detector.forget()
-
-
-def scattered() -> list[bytearray]:
-    """What stays of some 200 MB of small pieces: one in twenty, so that those between them are free."""
-    return [bytearray(60_000) for _ in range(3_400)][::20]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems take it back by themselves")
-def test_memory_that_is_free_in_pieces_is_given_back() -> None:
-    """At once, and by the thread that does so again and again."""
-
-    def resident() -> int:
-        return int(psutil.Process().memory_info().rss)
-
-    kept = scattered()
-    full = resident()
-    give_back()
-    assert resident() < full - 100_000_000 and len(kept) == 170
-    kept += scattered()
-    full, until = resident(), time.monotonic() + 20
-    done = keep_giving_back(0.05)
-    while resident() > full - 100_000_000 and time.monotonic() < until:
-        time.sleep(0.02)
-    done.set()
-    assert resident() < full - 100_000_000
-
-
-def test_values_that_only_refer_to_each_other_are_given_back_too() -> None:
-    class Page:
-        def __init__(self) -> None:
-            self.itself, self.picture = self, bytearray(1000)
-
-    gone = weakref.ref(Page())
-    give_back()
-    assert gone() is None

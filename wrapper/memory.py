@@ -1,9 +1,6 @@
-"""Batches that are halved where memory is too small for them, how much of it was used, and what is free given back."""
+"""Batches that are halved where memory is too small for them, and how much of it was used."""
 
-import ctypes
-import gc
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -56,24 +53,3 @@ def peak_bytes(device: torch.device) -> int:
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024  # getrusage(2): in KiB on Linux, in bytes on macOS
-
-
-def give_back() -> None:
-    """Give memory that nobody needs to the system. Python looks the less often for values that only refer to each other the more there is
-    in all (docs.python.org, gc), pictures among them. And the C library of most Linux systems keeps what is free in pieces between
-    what stays (man malloc_trim); another library is left alone. So a process which keeps some of what it makes would grow for hours."""
-    gc.collect()
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
-
-
-def keep_giving_back(seconds: float) -> threading.Event:
-    """Give memory back every so many seconds, in a thread of its own, until the event that this gives is set."""
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.wait(seconds):
-            give_back()
-
-    threading.Thread(target=work, name="giving memory back", daemon=True).start()
-    return done

@@ -263,6 +263,5 @@ def notes(world: World, asked: Sequence[str]) -> list[str]:
         return [f"{_misplaced(of_scenes)} {other}"]
     if world is World.PHOTOGRAPH and "yolox" in fitting:
         kinds = detector_words()
-        named = f"In photographs YOLOX can name {len(kinds)} kinds of thing: {', '.join(kinds)}."
-        return [f"{named} The LLM is told the colours that your words name; clothes and actions it does not see."]
+        return [f"In photographs YOLOX can name {len(kinds)} kinds of thing: {', '.join(kinds)}. {models.TOLD}"]
     return []

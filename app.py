@@ -13,7 +13,6 @@ os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read weig
 
 import argparse
 import asyncio
-import gc
 import importlib.util
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -28,7 +27,6 @@ quiet_libraries()
 from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
-from wrapper.memory import keep_giving_back
 from wrapper.presets import PRESETS, best_preset
 from wrapper.selectors.endpoint import EndpointSettings
 from wrapper.ui import api, benchmark, common, compare, folder, locate, models
@@ -42,9 +40,6 @@ INTRODUCTION = f"""<h1>{TITLE}</h1>
 
 LOGIN = """Log in, and **{model}** chooses in place of this machine's LLM, asked on your own account. Your token is used for your own
 questions, kept in your browser's cookie and nowhere else."""
-
-GIVE_BACK = 60.0
-"""Seconds after which memory that is free is given to the system, again and again."""
 
 
 async def watch() -> AsyncIterator[tuple[str, str]]:
@@ -148,8 +143,6 @@ def main() -> None:
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:
-        gc.freeze()  # what is there by now stays, and need not be looked through each time
-        keep_giving_back(GIVE_BACK)
         page.launch(server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS)
     except OSError as error:
         raise SystemExit(f"error: Port {options.port} of {options.host} cannot be used ({error}). Choose another with --port.") from error

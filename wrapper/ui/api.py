@@ -36,7 +36,7 @@ AT_ONCE = 4
 SOON = 0.2
 """Seconds after which a request says who is at work. Gradio ends it there if whoever asked has gone, and an answer that comes sooner is not
 held up."""
-_told: Kept[tuple[str, str, int], str] = Kept(TOLD, common.KEPT)  # as JSON: as values they would take four times as much
+_told: Kept[tuple[str, str, int], str] = Kept(TOLD, common.KEPT)  # as JSON, whose length is what it takes
 _turn = threading.Lock()
 
 

@@ -446,6 +446,31 @@ def test_a_file_may_be_dropped_anywhere_and_a_trace_is_opened_with_its_picture(v
     page.get_by_text("This file is not an image that can be read.").wait_for()
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_words_sent_while_a_picture_is_on_its_way_are_about_that_picture(browser: Any, url: str, opened: bool) -> None:
+    """On a slow line, and where the picture is brought before the page is open."""
+    page, held = browser.new_page(), list[Any]()
+    page.set_default_timeout(60 * SECONDS)
+    page.route("**/upload*", lambda route: held.append(route))
+    page.goto(url, wait_until="domcontentloaded")
+    if opened:
+        answer(page).wait_for()
+    page.locator("#canvas input.file").set_input_files(str(EXAMPLES / "chelsea.jpg"))
+    words = page.get_by_label("Referring expression")
+    words.fill("the cat")
+    words.press("Enter")
+    for _ in range(200):
+        page.wait_for_timeout(50)
+        if held:
+            break
+    page.wait_for_timeout(300)  # the words would be on their way by now
+    held[0].continue_()
+    page.get_by_text("In photographs YOLOX can name").wait_for()
+    page.locator(".box.pick").wait_for()
+    assert "cat" in settled(page) and "YOLOX" in page.locator("#canvas").inner_text() and words.input_value() == "the cat"
+    page.close()
+
+
 def test_what_can_be_named_is_said_at_upload_and_what_not_in_the_answer(visit: Any) -> None:
     page = visit()
     upload(page, EXAMPLES / "coffee.jpg")

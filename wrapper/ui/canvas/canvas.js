@@ -14,6 +14,7 @@ let zoom = 1, left = 0, top_ = 0, fit = 1;  // the stage's place in the view: sc
 let drawn = null, shown_before = null;      // a box that was drawn and not yet said to be anything
 let waiting = [];                           // changes that were made while another one is asked about
 let drawing = false, wheel = false, uploading = false;
+let brought = null, asked_meanwhile = false;  // a picture that came before the page was open; whether Locate was pressed before a picture was there
 
 // A browser may refuse to remember anything
 function keep(name) { try { sessionStorage.setItem(REMEMBERED, name); } catch { /* then a reload begins anew */ } }
@@ -39,6 +40,7 @@ function next() {
 function ask(event, data = {}) {
   if (running && now.session === undefined && event !== 'open') return;  // the page is being opened
   waiting = [];
+  uploading = asked_meanwhile = false;
   asked_for = event;
   number += 1;
   if (running) trigger('halt', { number });
@@ -116,6 +118,12 @@ function show(value, stopped = false) {
   choose();
   buttons();
   next();
+  if (brought) {
+    const file = brought, asked = asked_meanwhile;
+    brought = null;
+    bring(file);  // which stops what was asked before
+    asked_meanwhile = asked;
+  }
 }
 
 // ---- the answer in words
@@ -463,19 +471,24 @@ menu.addEventListener('keydown', (event) => { if (event.key === 'Escape') { clos
 
 // ---- words and pictures
 
-$('.ask').addEventListener('submit', (event) => { event.preventDefault(); ask('ask', { words: words.value }); });
+$('.ask').addEventListener('submit', (event) => {
+  event.preventDefault();
+  if (uploading || brought) asked_meanwhile = true;  // it is the picture on its way that is asked about
+  else ask('ask', { words: words.value });
+});
 words.addEventListener('keydown', (event) => { if (event.key === 'Enter' && !event.isComposing) { event.preventDefault(); $('.ask').requestSubmit(); } });
 $('.again').addEventListener('click', () => ask('again', { words: words.value }));
 words.addEventListener('input', () => {
   unsent = true;
-  if (now.session && WHOLE.includes(asked_for) && !uploading) stop();
+  if (now.session && WHOLE.includes(asked_for) && asked_for !== 'upload' && !uploading) stop();
   buttons();
 });
 function stop() {
   if (!running) return;
   number += 1;
   trigger('halt', { number });
-  uploading = false;
+  uploading = asked_meanwhile = false;
+  brought = null;
   waiting = [];
   const before = shown_before;  // an answer that a question about the same picture was to replace stays
   if (now.busy && before && before.picture.file.url === now.picture.file.url) { shown_before = null; show({ ...before, number: null, halted: true }, true); }
@@ -488,6 +501,7 @@ $('.scene').addEventListener('click', () => ask('scene'));
 
 async function bring(file) {
   if (!file) return;
+  if (now.session === undefined) { brought = file; return; }
   if (running) stop();
   const mine = (number += 1);
   running = uploading = true;
@@ -496,11 +510,16 @@ async function bring(file) {
   $('.said').replaceChildren(make('p', { class: 'busy' }, 'Uploading the picture …'));
   try {
     const { path } = await upload(file);
-    uploading = false;
-    if (mine === number) ask('upload', { path, words: words.value });
+    if (mine !== number) return;
+    const asked = asked_meanwhile;
+    ask('upload', { path, words: words.value });
+    if (asked) waiting.push({ event: 'ask', data: { words: words.value }, of: null });
   } catch {
-    uploading = false;
-    if (mine === number) { idle(); said(); problem('The picture did not arrive. It may be larger than 60 MB, or the connection was cut; try again.'); }
+    if (mine !== number) return;
+    uploading = asked_meanwhile = false;
+    idle();
+    said();
+    problem('The picture did not arrive. It may be larger than 60 MB, or the connection was cut; try again.');
   }
 }
 $('.upload').addEventListener('click', () => $('.file').click());

@@ -100,6 +100,7 @@ def test_what_the_bundled_models_cannot_know_is_never_a_confident_answer() -> No
 def test_what_can_be_named_is_said_before_anything_is_asked() -> None:
     [note] = view.view(0, "name", Session(PHOTOGRAPH)).value()["notes"]
     assert "80 kinds of thing" in note and "umbrella" in note
+    assert "no clothes or actions" in note.split(":")[0], "what it cannot know is said in the line that is always in view"
     assert view.view(0, "name", Session(SCENE)).value()["notes"] == []
 
 

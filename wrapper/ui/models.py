@@ -22,9 +22,10 @@ from wrapper.selectors.hosted import Hosted
 from wrapper.ui.markdown import plain, with_links
 from wrapper.worlds import World
 
-TOLD = "The LLM is told the colours that your words name; clothes and actions it does not see."
-"""What the bundled LLM knows of a photograph beside its detector's list."""
-_PHOTOGRAPHS = f"YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, furniture, dishes, food ...). {TOLD}"
+_PHOTOGRAPHS = (
+    "YOLOX-Nano finds 80 kinds of thing (people, animals, vehicles, furniture, dishes, food ...), and the LLM reads its list. It is told "
+    "the colours that your words name; clothes and actions it does not see."
+)
 ABOUT = {
     "tiny": "**These are the small bundled models.** They were trained from scratch on RefScenes, a synthetic world of emoji objects, and "
     "know nothing else: on a photograph their answers mean nothing.",

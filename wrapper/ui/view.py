@@ -263,5 +263,6 @@ def notes(world: World, asked: Sequence[str]) -> list[str]:
         return [f"{_misplaced(of_scenes)} {other}"]
     if world is World.PHOTOGRAPH and "yolox" in fitting:
         kinds = detector_words()
-        return [f"In photographs YOLOX can name {len(kinds)} kinds of thing: {', '.join(kinds)}. {models.TOLD}"]
+        named = f"In photographs YOLOX can name {len(kinds)} kinds of thing"  # up to the colon it is always in view
+        return [f"{named}; the LLM is told colours that your words name, and no clothes or actions: {', '.join(kinds)}."]
     return []

@@ -31,6 +31,7 @@ from wrapper.presets import PRESETS, best_preset
 from wrapper.selectors.endpoint import EndpointSettings
 from wrapper.ui import api, benchmark, common, compare, folder, locate, models
 from wrapper.ui.markdown import plain
+from wrapper.ui.page import MOST_SESSIONS, Page
 from wrapper.ui.theme import LOOKS
 
 TITLE = "LLM-wrapper"
@@ -63,12 +64,12 @@ def build(
     detectors: Mapping[str, str] | None = None,
     llama: str | None = None,
     login: bool = False,
-) -> gr.Blocks:
+) -> Page:
     """The page, for the models of a preset, and more LLM adapters (folders or Hub ids by name) and detectors (specs by name) besides its
     own, or another LLM; login: that one for those who log in, with their own token. Full-size models may still be loading when this
     returns; tell: is told each part before it is loaded."""
     loading = models.start(best_preset() if preset == "auto" else preset, adapters, tell, detectors, llama, login)
-    page = gr.Blocks(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
+    page = Page(title=TITLE, delete_cache=(3600, 3600), analytics_enabled=False)
     with page:
         gr.HTML(INTRODUCTION, elem_id="title", padding=False)
         if loading.hosted:
@@ -143,7 +144,9 @@ def main() -> None:
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
     try:
-        page.launch(server_name=options.host, server_port=options.port, mcp_server=options.mcp, **LOOKS)
+        page.launch(
+            server_name=options.host, server_port=options.port, mcp_server=options.mcp, state_session_capacity=MOST_SESSIONS, **LOOKS
+        )
     except OSError as error:
         raise SystemExit(f"error: Port {options.port} of {options.host} cannot be used ({error}). Choose another with --port.") from error
 

@@ -97,6 +97,23 @@ def test_the_one_of_a_colour_is_of_it_and_where_none_is_nothing_is_meant() -> No
     assert there > 100 and gone > 100
 
 
+def test_who_is_said_to_be_of_two_colours_is_the_only_one_of_both() -> None:
+    rng, asked, beside = random.Random("two colours"), 0, 0
+    for _ in range(400):
+        scene = world.Scene(rng, opened=False, most=12)
+        listed = world.detected(rng, scene, clean=True, most=12)
+        for thing in listed:
+            if len(colors := sorted(thing.palette.named)) == 2:
+                asker = world.Asker(rng, listed, scene, {c: c for c in colors})
+                pool = asker.pool(thing.kind.name)
+                if found := asker.two_colored(thing.kind.name, pool):
+                    asked += 1
+                    beside += any(len(t.palette.named & set(colors)) == 1 for t in pool)
+                    assert found.passing == [found.target] == [t for t in pool if t.palette.named >= set(colors)]
+                    assert set(colors_named(found.text)) >= set(colors)  # "orange" is a fruit too
+    assert asked > 100 and beside > 20
+
+
 def test_a_picture_shows_most_colours_that_things_have() -> None:
     rng, seen = random.Random("looks"), list[bool]()
     for _ in range(60):

@@ -5,7 +5,8 @@
 
 Questions are of the LLM's own worlds (`questions`), on validation seeds; the expected calibration error
 (Guo et al. 2017, 15 bins of equal width) and the table of risk against coverage are of other seeds. "Sure" is the probability of the
-answer given, "none" among the answers.
+answer given, "none" among the answers. On so many questions that error would not be 0 if all probabilities were true; what it would be
+then is printed beside it.
 """
 
 import argparse
@@ -22,14 +23,14 @@ from wrapper.selectors.base import Question
 from wrapper.selectors.calibration import Answered, answered, fitted
 from wrapper.selectors.llama import Llm
 
-LISTS, BINS = 250, 15
+FIT_LISTS, TEST_LISTS, BINS = 250, 1000, 15
 
 
-def questions(llm: Llm, seed: str) -> list[tuple[Question, int | None]]:
-    """Questions of the LLM's own worlds, and their right candidates: lists as two detectors make them of RefScenes for the LLM that reads
-    those, else lists of both worlds."""
+def questions(llm: Llm, seed: str, lists: int) -> list[tuple[Question, int | None]]:
+    """Questions about so many lists of the LLM's own worlds, and their right candidates: lists as two detectors make them of RefScenes for
+    the LLM that reads those, else lists of both worlds."""
     rng, asked = random.Random(seed), list[tuple[Question, int | None]]()
-    for i in range(LISTS):
+    for i in range(lists):
         if llm.template.source:
             row = llama_served.sample(rng, 8 * i, "val")
         elif i % 3:
@@ -60,6 +61,12 @@ def calibration_error(sure: list[tuple[float, bool]]) -> float:
     return total / len(sure)
 
 
+def chance_error(sure: list[tuple[float, bool]], draws: int = 200) -> float:
+    """The calibration error that these probabilities would show on average if they were true, as each bin holds only so many questions."""
+    rng = random.Random(0)
+    return sum(calibration_error([(p, rng.random() < p) for p, _ in sure]) for _ in range(draws)) / draws
+
+
 def risk(sure: list[tuple[float, bool]], coverage: float) -> float:
     """The share of wrong answers among the surest so many."""
     kept = sorted(sure, key=lambda s: -s[0])[: max(1, round(coverage * len(sure)))]
@@ -73,14 +80,12 @@ def main() -> None:
     options = parser.parse_args()
     quiet_libraries()
     llm = Llm.load(str(options.folder), torch.device("cpu"), torch.float32, max_tokens=2048)
-    temperature = fitted(answered(llm, questions(llm, "calibration/val")))
-    tried = answered(llm, questions(llm, "calibration/test"))
+    temperature = fitted(answered(llm, questions(llm, "calibration/val", FIT_LISTS)))
+    tried = answered(llm, questions(llm, "calibration/test", TEST_LISTS))
     before, after = sureness(tried, 1.0), sureness(tried, temperature)
-    print(
-        f"temperature {temperature:.2f}; {len(tried)} other questions: right {sum(ok for _, ok in after) / len(after):.1%}, expected ",
-        end="",
-    )
-    print(f"calibration error {calibration_error(before):.3f} before, {calibration_error(after):.3f} after")
+    error, chance = calibration_error(after), chance_error(after)
+    print(f"temperature {temperature:.2f}; {len(tried)} other questions: right {sum(ok for _, ok in after) / len(after):.1%}, ", end="")
+    print(f"expected calibration error {calibration_error(before):.3f} before, {error:.3f} after; {chance:.3f} if all were true")
     print("| answers given | wrong among them |\n|---|---|")
     for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
         print(f"| the surest {share:.0%} | {risk(after, share):.1%} |")

@@ -147,6 +147,16 @@ def detected_sample(rng: random.Random, index: int) -> Listed:
     return opened(rng, example, _batchwise("order", index) < 0.95)
 
 
+def colored_sample(rng: random.Random, index: int) -> Listed:
+    """As `detected_sample`, of the third stage: at first half of the questions by colour are for one that nothing has."""
+    if _batchwise("world", index) < 0.2:
+        return refscenes(rng, True)
+    most, questions = ((7, 10), (12, 8), (16, 6), (20, 5))[int(4 * _batchwise("long", index))]
+    share = max(world.MISCOLORED, 0.6 - index / 16_000)
+    example = world.example(rng, most, questions, 0.0, opened_share=0.3, clean_share=0.3, miscolored_share=share)
+    return opened(rng, example, _batchwise("order", index) < 0.95)
+
+
 def opened(rng: random.Random, e: world.Example, ordered: bool = True) -> Listed:
     """An example of the open world with what the heads are to say."""
     things = list(e.listed)
@@ -339,7 +349,7 @@ def main() -> None:
     model = build(words, str(folder))
     hints = Hints(model.get_input_embeddings().weight)
     both = nn.ModuleDict({"model": model, "hints": hints}).to(device())
-    stages = [*([] if last else [(PLAN, sample), (DETECTED, detected_sample)]), (COLORED, detected_sample)]
+    stages = [*([] if last else [(PLAN, sample), (DETECTED, detected_sample)]), (COLORED, colored_sample)]
     begun = [i for i, (plan, _) in enumerate(stages) if (RUNS / plan.name / "checkpoint.pt").exists()]
 
     if "--save" in sys.argv:

@@ -83,6 +83,8 @@ PLACES = [
 ]
 COLORED = 0.45
 """Share of lists about which colours are asked."""
+MISCOLORED = 0.25
+"""Share of the questions by colour that name one which nothing of the kind has, of those that are tried: not every list has such a colour."""
 HAIR = _words("long short dark light blond curly straight")
 GENERIC = {"person": ("one", "person"), "": ("one", "thing", "object", "item")}
 
@@ -103,10 +105,10 @@ class Kind:
     def word(self, rng: random.Random) -> str:
         """What a person calls it."""
         roll = rng.random()
-        if self.kinds and roll < (0.75 if self.name == "person" else 0.3):
+        if self.kinds and roll < (0.75 if self.name == "person" else 0.35):
             n = len(self.kinds)  # the first ones are the commonest
             return self.kinds[min(int(n * rng.random() ** 2), n - 1)]
-        if self.same and roll < 0.55:
+        if self.same and roll < 0.7:
             return rng.choice(self.same)
         if self.kin and roll > 0.95:
             return rng.choice(self.kin)
@@ -708,10 +710,13 @@ WEIGHTS = {
 
 
 class Asker:
-    """Questions about one list. asked: the colours that they may name, with the word for each."""
+    """Questions about one list. asked: the colours that they may name, with the word for each; miscolored_share: of the questions by
+    colour, those for one that nothing has."""
 
-    def __init__(self, rng: random.Random, listed: list[Item], scene: Scene, asked: Mapping[str, str]) -> None:
-        self.rng, self.listed, self.scene, self.asked = rng, listed, scene, asked
+    def __init__(
+        self, rng: random.Random, listed: list[Item], scene: Scene, asked: Mapping[str, str], miscolored_share: float = MISCOLORED
+    ) -> None:
+        self.rng, self.listed, self.scene, self.asked, self.miscolored_share = rng, listed, scene, asked, miscolored_share
         self.mains = [t for t in listed if t.real and t.copy_of is None]
         self.names = {t.kind.name for t in listed} | {t.label for t in listed}
 
@@ -743,7 +748,7 @@ class Asker:
         if not pool:
             return None
         if self.asked and rng.random() < 0.6:
-            return rng.choices((self.colored, self.miscolored), (4, 1))[0](word, pool)
+            return (self.miscolored if rng.random() < self.miscolored_share else self.colored)(word, pool)
         if len(pool) == 1:
             return self.single(word, pool)
         makers = (
@@ -766,7 +771,7 @@ class Asker:
         rng = self.rng
         [only] = pool
         roll = rng.random()
-        if roll < 0.03:
+        if roll < 0.05:
             return self.another(word)
         if roll < 0.45:
             return Asked(word, only, pool, pool)
@@ -971,8 +976,10 @@ class Asker:
         return Asked(self.dressed(word, target, always=self.rng.random() < 0.6), target, pool, pool)
 
     def colored(self, word: str, pool: Pool) -> Asked | None:
-        """The one of a colour; where several are of it, one side of them."""
+        """The one of a colour, or of both that are asked for; where several are of it, one side of them."""
         rng = self.rng
+        if len(self.asked) > 1 and rng.random() < 0.7:
+            return self.two_colored(word, pool)
         color = rng.choice(list(self.asked))
         seeds = [t for t in pool if color in t.palette.named and t.palette.shares[color] >= 0.2]
         if not seeds:
@@ -987,6 +994,23 @@ class Asker:
         target = least(yes, SIDES[side], MARGINS[side])
         return Asked(self.say(SAID[side], text), target, pool, yes) if target else None
 
+    def two_colored(self, word: str, pool: Pool) -> Asked | None:
+        """The one of both colours, among others of one of them or of neither; of people what they wear above comes first."""
+        rng, wanted = self.rng, set(self.asked)
+        yes = [t for t in pool if t.palette.named == wanted and min(t.palette.shares[c] for c in wanted) >= 0.15]
+        if len(yes) != 1 or sum(wanted <= t.palette.named for t in pool) != 1:
+            return None
+        [target] = yes
+        above, below = self.asked[target.palette.upper], self.asked[target.palette.lower]
+        if target.kind.name == "person":
+            patterns = ("{n} in {a} and {b}", "{n} in {a} {v} and {b} {w}", "{n} with a {a} {v} and {b} {w}", "{n} in a {a} {v} with {b} {w}")  # fmt: skip
+        else:
+            if rng.random() < 0.5:
+                above, below = below, above
+            patterns = ("{a} and {b} {n}",) * 4 + ("{a} {b} {n}", "{a}-and-{b} {n}", "{n} that is {a} and {b}", "{n} with {a} and {b}", "the {a} and {b} one")  # fmt: skip
+        text = rng.choice(patterns).format(n=word, a=above, b=below, v=rng.choice(UPPER_CLOTHES), w=rng.choice(LOWER_CLOTHES))
+        return Asked(text, target, pool, yes)
+
     def miscolored(self, word: str, pool: Pool) -> Asked | None:
         """Of a colour that none of them is of: nothing is meant."""
         rng = self.rng
@@ -998,8 +1022,22 @@ class Asker:
 
     def another(self, word: str) -> Asked:
         """A second one where there is one only."""
-        tails = ("next to her", "next to him", "beside it", "behind her", "next to the other one")
-        said = f"the other {word}" if self.rng.random() < 0.4 else f"{word} {self.rng.choice(tails)}"
+        rng, tails = (
+            self.rng,
+            (
+                "next to her",
+                "next to him",
+                "next to it",
+                "beside her",
+                "beside it",
+                "behind her",
+                "behind him",
+                "in front of her",
+                "next to the other one",
+            ),
+        )
+        does = rng.choice(("", "", "sitting ", "standing ", "that is "))
+        said = f"the other {word}" if rng.random() < 0.35 else f"{word} {does}{rng.choice(tails)}"
         return Asked(said, None, [], [])
 
     def of_color(self, word: str, color: str, lower: bool, person: bool) -> str:
@@ -1128,7 +1166,10 @@ def colors_asked(rng: random.Random, listed: list[Item]) -> dict[str, str]:
     if rng.random() >= COLORED:
         return {}
     there = [c for t in listed for c in sorted(t.palette.named)]
-    colors = rng.choices(there if there and rng.random() < 0.88 else list(COMMON), k=1 + (rng.random() < 0.2))
+    pairs = [sorted(t.palette.named) for t in listed if len(t.palette.named) > 1]
+    colors = rng.choices(there if there and rng.random() < 0.88 else list(COMMON), k=1 + (rng.random() < 0.12))
+    if pairs and rng.random() < 0.25:
+        colors = rng.choice(pairs)
     if any(t.kind.name == "orange" for t in listed) and rng.random() < 0.5:
         colors = ["orange"]
     return {color: spoken(rng, color) for color in colors}
@@ -1141,12 +1182,18 @@ def candidate(t: Item) -> Candidate:
 
 
 def example(
-    rng: random.Random, most: int = 20, questions: int = 8, easy: float = 0.0, opened_share: float = 0.5, clean_share: float = 0.4
+    rng: random.Random,
+    most: int = 20,
+    questions: int = 8,
+    easy: float = 0.0,
+    opened_share: float = 0.5,
+    clean_share: float = 0.4,
+    miscolored_share: float = MISCOLORED,
 ) -> Example:
     """A list of at most `most` candidates with up to so many questions.
 
     easy: share of questions that only name a thing; opened_share: of lists with labels of an open world, the others having COCO's;
-    clean_share: of lists without a detector's mistakes.
+    clean_share: of lists without a detector's mistakes; miscolored_share: of questions by colour, those for one that nothing has.
     """
     while True:
         opened, clean = rng.random() < opened_share, rng.random() < clean_share
@@ -1157,7 +1204,7 @@ def example(
         if len(listed) < 2 and (not listed or rng.random() < 0.6):
             continue
         colors = colors_asked(rng, listed)
-        asker = Asker(rng, listed, scene, colors)
+        asker = Asker(rng, listed, scene, colors, miscolored_share)
         found: dict[str, Asked] = {}
         for _ in range((15 if colors else 6) * questions):
             if rng.random() < easy:

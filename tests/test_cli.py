@@ -187,11 +187,15 @@ def test_llama_alone_works_with_the_default_preset(run: Callable[..., Done], exa
 def test_an_adapter_by_name_is_used_by_itself(run: Callable[..., Done], example: dict[str, str]) -> None:
     image, gdrec, florence2 = str(EXAMPLES / example["image"]), *(PRESETS["tiny"].adapters[n] for n in ("gdrec", "florence2"))
     answers = []
-    for options in ((), ("--adapter", f"gdrec={florence2}"), ("--adapter", f"other={florence2}")):
+    other = ("--adapter", f"other={florence2}")
+    for options in ((), ("--adapter", f"gdrec={florence2}"), (*other, "--use", "other"), (*other, "--use", "gdrec")):
         done = run("locate", image, example["expression"], "--proposers", "gdrec", "--json", *options)
         assert done.returncode == 0, done.stderr
         answers.append([c["probability"] for c in json.loads(done.stdout)["candidates"]])
-    assert answers[0] != answers[1] and answers[0] == answers[2]
+    assert answers[0] != answers[1] == answers[2] and answers[0] == answers[3]
+    for options, words in ((other, "Add --use other"), (("--use", "nobody"), "no adapter 'nobody'")):
+        done = run("locate", image, example["expression"], "--proposers", "gdrec", *options)
+        assert (done.returncode, done.stdout) == (1, "") and words in done.stderr, "given for nothing, without a word"
     done = run("compare", image, example["expression"], "--adapter", f"mine={gdrec}", "--use", "mine", "--json")
     assert json.loads(done.stdout)["methods"][-1]["method"] == "florence2,gdrec+llm:mine"
     for command in ("locate", "compare"):

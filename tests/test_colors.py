@@ -128,6 +128,7 @@ def test_a_colour_that_a_label_says_is_not_told_again() -> None:
         ("Infrared camera, bluetooth speaker", ()),
         ("grey cat / gray cat / silver spoon", ("gray",)),
         ("ice cream", ()),
+        ("tanık, redéfini, Goldener", ()),
         ("black&white photo", ("black", "white")),
         ("", ()),
     ],

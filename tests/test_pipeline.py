@@ -1,5 +1,8 @@
 """The whole method on the bundled models and unseen scenes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +61,31 @@ def test_a_batch_answers_as_one_by_one(wrapper: Wrapper, val_scenes: list[Scene]
         assert [c.label for c in alone.candidates] == [c.label for c in other.candidates]
         assert alone.index == other.index
         assert np.allclose(alone.probabilities, other.probabilities, atol=1e-3)
+
+
+def test_pictures_of_an_array_or_a_lazy_sequence_are_answered_as_those_of_a_list(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    """Both make a picture anew each time it is asked for."""
+
+    class Lazy(Sequence[Image.Image]):
+        def __getitem__(self, at: Any) -> Any:
+            return pictures[at].copy()
+
+        def __len__(self) -> int:
+            return len(pictures)
+
+    pictures, texts = batch(val_scenes[:4])
+    pictures = [p.resize((240, 180)) for p in pictures]
+    wanted = [s.box for s in wrapper.locate_batch(pictures, texts, ["gdrec"])]
+    assert len(set(wanted)) > 2
+    arrays: Any = np.stack([np.asarray(p) for p in pictures])
+    assert [s.box for s in wrapper.locate_batch(arrays, texts, ["gdrec"])] == wanted
+    assert [s.box for s in wrapper.locate_batch(Lazy(), texts, ["gdrec"])] == wanted
+
+
+def test_an_adapter_may_be_named_for_one_question(wrapper: Wrapper, val_scenes: list[Scene]) -> None:
+    pictures, texts = batch(val_scenes[:1])
+    own, other, none = (wrapper.locate(pictures[0], texts[0], ["gdrec"], name) for name in ("auto", "ensemble", "zero-shot"))
+    assert own.probabilities != other.probabilities != none.probabilities != own.probabilities
 
 
 def test_stages_end_as_the_whole(wrapper: Wrapper, val_scenes: list[Scene]) -> None:

@@ -64,7 +64,9 @@ def test_template_is_saved_and_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     ["[]", "{", '{"line": 3}', '{"unknown": "x"}', '{"decimals": "1"}', '{"line": "{index.__class__}"}', '{"line": "{index!r:>99999999}"}',
-     '{"prompt": "no list"}', '{"line": "{"}', "\xff"],
+     '{"prompt": "no list"}', '{"line": "{"}', "\xff", '{"decimals": -1}', '{"decimals": 99}', '{"long_side": -5}',
+     '{"line": "{index!z} {label}"}',
+     '{"prompt": "{{candidates}} {{expression}}"}', '{"line": ' + "[" * 20_000 + "]" * 20_000 + "}"],
 )  # fmt: skip
 def test_templates_that_cannot_be_trusted_are_refused(tmp_path: Path, data: str) -> None:
     (tmp_path / "prompt.json").write_bytes(data.encode("latin-1"))

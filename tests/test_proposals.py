@@ -280,6 +280,20 @@ def test_a_row_that_cannot_be_answered_costs_that_row_again_and_again(
         assert not found.rows[5].lists["gdrec"] and all(r.lists["florence2"] for i, r in enumerate(found.rows) if i != 5)
 
 
+def test_a_row_that_failed_in_passing_is_asked_again_when_a_cut_run_goes_on(
+    data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    first, later = data.examples[1], data.examples[-1]
+    failing = {**proposers, "gdrec": Picky(proposers["gdrec"], first.expression, IndexError)}
+    cut = {**proposers, "gdrec": Picky(failing["gdrec"], later.expression, KeyboardInterrupt)}
+    with pytest.raises(KeyboardInterrupt):
+        propose(data, settings, cut, tmp_path / "out", Worker(), 4)
+    propose(data, settings, proposers, tmp_path / "out", Worker(), 4)
+    finish(data, settings, tmp_path / "out")
+    found = read_candidates(tmp_path / "out")
+    assert found.failed == [] and [r.id for r in found.rows] == [e.id for e in data.examples] and found.rows[1].lists["gdrec"]
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, KeyboardInterrupt])
 def test_what_concerns_all_rows_passes_through(
     data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path, error: type[BaseException]

@@ -24,6 +24,14 @@ from wrapper.subject import parse, parse_by_rules, parse_doc
         ("the rightmost elephant", "elephant", ["elephant"]),
         ("the woman's bag", "bag", ["bag"]),
         ("a black and white cat", "cat", ["cat"]),
+        ("the orange left of the apple", "orange", ["orange", "apple"]),
+        ("an orange on the plate", "orange", ["orange", "plate"]),
+        ("the second orange from the left", "orange", ["orange"]),
+        ("the big orange", "orange", ["orange"]),
+        ("the man in orange", "man", ["man"]),
+        ("guy wearing orange next to the bus", "guy", ["guy", "bus"]),
+        ("the car that is orange", "car", ["car"]),
+        ("the orange car", "orange car", ["orange car"]),
     ],
 )
 def test_subject_and_groups(expression: str, subject: str, groups: list[str]) -> None:

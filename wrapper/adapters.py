@@ -1,11 +1,11 @@
 """What an adapter folder says about itself: whose candidates it was trained on, with how many examples, of which data."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wrapper.errors import ModelError
+from wrapper.settings_file import read_json
 
 RESERVED = ("auto", "zero-shot")
 """Names that mean something else where an adapter is chosen."""
@@ -29,8 +29,8 @@ def record(source: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = read_json(file)
+    except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read ({error}). Take it from the adapter's source again.") from error
     return data if isinstance(data, dict) and "proposers" in data else None
 

@@ -17,7 +17,7 @@ from wrapper.adapters import parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.merging import Merging
-from wrapper.presets import PRESETS, Preset, adapter_name, find_preset
+from wrapper.presets import AUTO, PRESETS, ZERO_SHOT, Preset, adapter_name, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
 
@@ -69,6 +69,7 @@ ANY_PRESET = typer.Option(
     help=f"Set of models: {', '.join(PRESETS)}; auto: full size where a CUDA GPU and the checkpoints are at hand, else the bundled ones "
     "for photographs or for RefScenes, by the picture."
 )
+USE = typer.Option(help="Which adapter is used: auto (the one for each model), zero-shot for none, or a name.")
 PROPOSERS = typer.Option(
     help="Who proposes boxes, with commas between: florence2, gdrec, gd, or the NAME of a detector; the preset's where not given."
 )
@@ -92,6 +93,7 @@ def locate(
     detector: Annotated[list[str] | None, DETECTOR] = None,
     llama: Annotated[str | None, LLAMA] = None,
     adapter: Annotated[list[str] | None, ADAPTER] = None,
+    use: Annotated[str, USE] = AUTO,
     merging: Annotated[Merging | None, MERGING] = None,
     least_probability: Annotated[float, typer.Option(min=0, max=1, help="Answer “not found” below this LLM probability.")] = 0.0,
     least_score: Annotated[float, typer.Option(min=0, max=1, help="Answer “not found” where no detector's score is as high.")] = 0.0,
@@ -113,9 +115,9 @@ def locate(
     from wrapper.trace import explain, trace
 
     asked = _names(proposers) or list(chosen.usual)
-    read_by = {name: source for name, source in chosen.adapters.items() if name == adapter_name(asked)}  # the others take time to load
+    read_by = _adapter_of(chosen, asked, use, list(parse_adapters(adapter or [])))
     wrapper = Wrapper.from_preset(replace(chosen, adapters=read_by), asked)
-    selection = abstain(wrapper.locate(picture, text), Thresholds(least_probability, least_score))
+    selection = abstain(wrapper.locate(picture, text, None, use), Thresholds(least_probability, least_score))
     if out is not None:
         from wrapper.draw import annotate
 
@@ -144,7 +146,7 @@ def compare(
     detector: Annotated[list[str] | None, DETECTOR] = None,
     llama: Annotated[str | None, LLAMA] = None,
     adapter: Annotated[list[str] | None, ADAPTER] = None,
-    use: Annotated[str, typer.Option(help="Which adapter is used: auto (the one for each model), zero-shot for none, or a name.")] = "auto",
+    use: Annotated[str, USE] = AUTO,
     merging: Annotated[Merging | None, MERGING] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -172,6 +174,22 @@ def compare(
         box = "nothing" if r.selection.box is None else " ".join(f"{v:6.1f}" for v in r.selection.box)
         print(f"{r.method!s:33}  {box:30}  {explain(r.selection)}")
     print(in_words(rows, [str(r.method) for r in rows]))
+
+
+def _adapter_of(preset: Preset, proposers: Sequence[str], use: str, given: Sequence[str]) -> dict[str, str]:
+    """The only adapter that is used, as the others take time to load, or none. given: the names of those on the command line; WrapperError
+    where they would be left unused without a word."""
+    if use == ZERO_SHOT:
+        return {}
+    name = adapter_name(proposers) if use == AUTO else use
+    if use != AUTO and use not in preset.adapters:
+        raise WrapperError(f"There is no adapter {use!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *preset.adapters])}.")
+    if use == AUTO and given and name not in given:
+        raise WrapperError(
+            f"The adapter {given[0]} is not used by itself for the candidates of {' and '.join(proposers)}. "
+            f"Add --use {given[0]}, or call it {name}."
+        )
+    return {n: source for n, source in preset.adapters.items() if n == name}
 
 
 def _preset(name: str, picture: "Image") -> Preset:

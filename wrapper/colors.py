@@ -45,7 +45,7 @@ def colors_named(text: str) -> tuple[str, ...]:
     >>> colors_named("Grey dog beside the red-and-gray car")
     ('gray', 'red')
     """
-    return tuple(dict.fromkeys(SPOKEN[word] for word in re.findall(r"[a-z]+", text.lower()) if word in SPOKEN))
+    return tuple(dict.fromkeys(SPOKEN[word] for word in re.findall(r"[^\W\d_]+", text.lower()) if word in SPOKEN))
 
 
 @cache

@@ -9,7 +9,6 @@
 Each works wherever a proposer's name is taken: `--detector dogs=onnx:dogs/detector.json --proposers dogs`.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from wrapper.candidates import BY_HAND
 from wrapper.errors import ModelError
+from wrapper.settings_file import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def files_of(spec: str) -> list[Path]:
     files = [Path(part) for part in place.split(",")] if scheme == "file" else [Path(place)]
     if scheme == "onnx" and files[0].is_file():
         try:
-            model = str(json.loads(files[0].read_text(encoding="utf-8"))["model"])
+            model = str(read_json(files[0])["model"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{files[0]} does not say which ONNX file it is about ({error}).") from error
         files += sorted(f for f in files[0].parent.iterdir() if f.name.startswith(model))

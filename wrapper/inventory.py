@@ -6,7 +6,6 @@ Memory is estimated from the number of weights and how they are kept; `tests/tes
 checkpoints of the published shapes take at their peak.
 """
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from wrapper.errors import ModelError
 from wrapper.presets import Preset
+from wrapper.settings_file import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +113,7 @@ class Part:
             return True
         if (index := self._cached("model.safetensors.index.json")) is not None:
             try:
-                shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                shards = set(read_json(index)["weight_map"].values())
             except (OSError, ValueError, KeyError):
                 return False
             return all((index.parent / shard).is_file() for shard in shards)

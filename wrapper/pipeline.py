@@ -21,7 +21,7 @@ from wrapper.expressions import normalise
 from wrapper.images import Picture, open_picture
 from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST, Merged, Merging, merge, relist
-from wrapper.presets import Preset, adapter_name, find_preset
+from wrapper.presets import AUTO, ZERO_SHOT, Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
@@ -35,7 +35,6 @@ SCORING = ("gdrec", "gd")
 """Proposers that propose nothing where nothing looks like the words, the one that takes them more strictly first."""
 LIKELY = 0.5
 """Above which probability that none is meant the answer is "not found"."""
-AUTO, ZERO_SHOT = "auto", "zero-shot"
 Tell = Callable[[str], None]
 
 
@@ -112,18 +111,20 @@ class Wrapper:
         loaded = load_proposers(chosen, names, device, tell)
         return cls(MappingProxyType(loaded), load_language_model(chosen, device, tell), chosen.merging)
 
-    def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None) -> Selection:
+    def locate(self, image: Picture, expression: str, proposers: Sequence[str] | None = None, adapter: str = AUTO) -> Selection:
         """The object that an expression means in a picture.
 
         image: a PIL picture, a numpy array, a path, the bytes of a file or an open one. proposers: names of some of the loaded
-        ones, all where None; their order does not matter. Raises WrapperError for pictures and expressions that cannot be used.
+        ones, all where None; their order does not matter. adapter: as for `adapter_for`. Raises WrapperError for pictures, expressions and
+        names that cannot be used.
         """
-        return self.locate_batch([image], [expression], proposers)[0]
+        return self.locate_batch([image], [expression], proposers, adapter)[0]
 
     def locate_batch(
-        self, images: Sequence[Picture], expressions: Sequence[str], proposers: Sequence[str] | None = None
+        self, images: Sequence[Picture], expressions: Sequence[str], proposers: Sequence[str] | None = None, adapter: str = AUTO
     ) -> list[Selection]:
         """As `locate`, for pairs of picture and expression; models run on the whole batch at once."""
+        images = list(images)  # an array or a lazy sequence makes each picture anew whenever it is asked for it
         if len(images) != len(expressions):
             raise ValueError(f"{len(images)} images for {len(expressions)} expressions; give one image an expression")
         texts = [normalise(e) for e in expressions]
@@ -134,8 +135,8 @@ class Wrapper:
         pictures = [opened[id(image)] for image in images]
         found = collect(loaded, pictures, texts)
         rows = [found.of(i) for i in range(len(texts))]
-        adapter, began = self.adapter_for(names), time.perf_counter()
-        questions = [question(self.merge(r), t, p.size, adapter) for r, t, p in zip(rows, texts, pictures, strict=True)]
+        name, began = self.adapter_for(names, adapter), time.perf_counter()
+        questions = [question(self.merge(r), t, p.size, name) for r, t, p in zip(rows, texts, pictures, strict=True)]
         selections = self.llm.select(questions)
         asked = 1000 * (time.perf_counter() - began) / max(1, len(texts))
         timings = {**found.timings_ms, self.llm.name: asked}

@@ -13,6 +13,7 @@ from pathlib import Path
 from wrapper.candidates import BY_HAND, Candidate
 from wrapper.colors import colors_named
 from wrapper.errors import ModelError
+from wrapper.settings_file import read_json
 
 FILE_NAME = "prompt.json"
 
@@ -69,9 +70,13 @@ class PromptTemplate:
             raise ModelError(f"The prompt template's temperature is {self.temperature}; it lies between 0 and 100.")
         if not -20 <= self.none_bias <= 20:
             raise ModelError(f"The prompt template's none_bias is {self.none_bias}; it lies between -20 and 20.")
-        for needed in ("{candidates}", "{expression}"):
-            if needed not in self.prompt:
-                raise ModelError(f"The prompt template lacks {needed}; write it where it belongs in `prompt`.")
+        if not 0 <= self.decimals <= 6:
+            raise ModelError(f"The prompt template's decimals are {self.decimals}; they lie between 0 and 6.")
+        if not 0 <= self.long_side <= 100_000:
+            raise ModelError(f"The prompt template's long_side is {self.long_side}; it is a number of pixels, or 0 for boxes as they are.")
+        for needed in ("candidates", "expression"):
+            if needed not in (name for name, *_ in _fields(self.prompt)):
+                raise ModelError(f"The prompt template lacks {{{needed}}}; write it where it belongs in `prompt`.")
 
     @classmethod
     def load(cls, folder: Path) -> "PromptTemplate | None":
@@ -83,10 +88,10 @@ class PromptTemplate:
     def read(cls, path: Path) -> "PromptTemplate":
         """The template in a file; ModelError says what is wrong with one."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path)
         except OSError as error:
             raise ModelError(f"There is no file {path} that can be read. Check the path.") from error
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except ValueError as error:
             raise ModelError(f"{path} is not a JSON file ({error}); take it from where it came from again.") from error
         kinds = {f.name: type(f.default) for f in fields(cls)}
         if isinstance(data, dict):
@@ -104,12 +109,20 @@ class PromptTemplate:
 def _check_fields(part: str, text: str, allowed: set[str]) -> None:
     """Refuse fields that the template may not use, attribute access among them."""
     try:
-        found = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name is not None]
+        found = _fields(text)
     except ValueError as error:
         raise ModelError(f"The prompt template's `{part}` has unbalanced braces ({error}); write {{{{ for a brace.") from error
-    for name, spec in found:
-        if name not in allowed or spec:
-            raise ModelError(f"The prompt template's `{part}` uses {{{one_line(name)}}}; it may use {', '.join(sorted(allowed))}.")
+    for name, spec, conversion in found:
+        if name not in allowed or spec or conversion:
+            raise ModelError(
+                f"The prompt template's `{part}` uses {{{one_line(name)}{'!' if conversion else ':' if spec else ''}"
+                f"{one_line(conversion or spec)}}}; it may use {', '.join(sorted(allowed))}, as they are."
+            )
+
+
+def _fields(text: str) -> list[tuple[str, str, str]]:
+    """The fields of a format string: name, specification and conversion of each."""
+    return [(name, spec or "", conversion or "") for _, name, spec, conversion in string.Formatter().parse(text) if name is not None]
 
 
 def one_line(text: str) -> str:

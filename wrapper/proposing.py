@@ -56,7 +56,7 @@ def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer]
     """Write this worker's part of the rows, going on where an earlier run was cut. `finish` then makes the file."""
     header = _header(data, settings)
     try:
-        done = {row["id"] for part in parts(out) for _, row in _part_rows(part, header)}
+        done = {row["id"] for part in parts(out) for _, row in _part_rows(part, header) if "failed" not in row}
         work = [b for b in batches(data.examples, batch)[worker.rank :: worker.world] if any(e.id not in done for e in b)]
         with (
             _open_part(_part(out, worker.rank), header) as file,

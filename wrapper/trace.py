@@ -30,6 +30,8 @@ SENTENCES = {
 
 def explain(selection: Selection) -> str:
     """How the answer came about, in half a sentence."""
+    if selection.reason is Reason.CHOSEN and len(selection.candidates) == 1:
+        return "the LLM took the only candidate, which it might have refused"
     return SENTENCES[selection.reason].format(n=len(selection.candidates), left=selection.left_out)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import random
 import struct
 import unicodedata
 import zipfile
@@ -140,6 +141,19 @@ def test_shares_of_the_picture_become_pixels_with_a_note(folder: Path) -> None:
 def test_corner_and_size_taken_for_two_corners_is_refused(folder: Path) -> None:
     boxes = [[100, 50, 30, 20], [20, 10, 60, 40], [150, 60, 40, 30], [90, 30, 100, 60]]
     with pytest.raises(DataError, match=r"2 of 4 boxes do not fit .* read as xyxy, and .* do as xywh"):
+        read_jsonl(many(boxes, (200, 100), folder))
+
+
+@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("form", ["xywh", "cxcywh"])
+def test_boxes_of_another_form_are_refused_in_shares_as_in_pixels(folder: Path, form: str, shares: bool) -> None:
+    rng, boxes = random.Random(form), list[list[float]]()
+    for _ in range(20):
+        w, h = rng.uniform(0.05, 0.4), rng.uniform(0.05, 0.4)
+        x, y = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
+        box = [x, y, w, h] if form == "xywh" else [x + w / 2, y + h / 2, w, h]
+        boxes.append(box if shares else [v * side for v, side in zip(box, (200, 100, 200, 100), strict=True)])
+    with pytest.raises(DataError, match=rf"read as xyxy, and all or nearly all do as .*{form}"):
         read_jsonl(many(boxes, (200, 100), folder))
 
 

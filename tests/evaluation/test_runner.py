@@ -13,8 +13,8 @@ from wrapper.candidates import IOU_THRESHOLD
 from wrapper.errors import DataError
 from wrapper.evaluation import runner
 from wrapper.evaluation.methods import Method, usual
-from wrapper.evaluation.report import by_turns, report
-from wrapper.evaluation.runner import Evaluation, candidates_file, evaluate, figures_of, read_results
+from wrapper.evaluation.report import by_turns, gap, report
+from wrapper.evaluation.runner import Evaluation, answers_file, candidates_file, evaluate, figures_of, read_results
 from wrapper.merging import Merging
 from wrapper.presets import PRESETS
 from wrapper.proposals import read_candidates
@@ -104,6 +104,21 @@ def test_every_picture_of_the_report_exists(results: tuple[Path, dict[str, Any]]
     text = report(results[0])
     names = [part.split(")")[0] for part in text.split("](")[1:]]
     assert names and all((results[0] / name).is_file() for name in names)
+
+
+@pytest.mark.parametrize("best", [80.0, 90.0])
+def test_the_share_of_a_gap_is_said_where_there_is_one(best: float) -> None:
+    figures = {"gdrec": 80.0, "gdrec+llm:gdrec": 85.0, "gdrec+oracle": best}
+    record = {"methods": [{"method": m, "label": m, "figures": {"p_at_1": {"value": v / 100}}} for m, v in figures.items()]}
+    assert ("50 % of the way from 80.0 to 90.0" if best > 80 else "there is no gap") in gap(record)
+
+
+@pytest.mark.parametrize("data", ["データ/" * 40 + "val.jsonl", "x" * 300, "refscenes:test:40"])
+def test_a_long_name_of_data_is_cut_for_files(tmp_path: Path, data: str) -> None:
+    for file in (candidates_file(tmp_path, data), answers_file(tmp_path, data, Method.parse("gdrec+llm"))):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x")
+    assert candidates_file(tmp_path, data) != candidates_file(tmp_path, "other" + data)
 
 
 def test_pictures_are_chosen_by_rule() -> None:

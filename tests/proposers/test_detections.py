@@ -69,6 +69,26 @@ def test_a_kind_is_known_beside_signs_and_in_the_plural(words: str) -> None:
     assert listed[0].label == ("wine glass" if "wine" in words else "cat")
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("stop_sign", "the stop sign"), ("stop sign", "the stop-sign on the left"), ("t-shirt", "the blue t-shirt"),
+        ("tv/monitor", "the tv"), ("tv/monitor", "monitor on the desk"), ("dog", "the_dog"), ("कुत्ता", "काला कुत्ता"),
+        ("собака", "большая собака"),
+    ],
+)  # fmt: skip
+def test_a_kind_is_known_however_its_words_are_held_together_and_in_any_script(label: str, words: str) -> None:
+    found = detections([[0, 0, 9, 9], [10, 10, 30, 30]], ["person", label], [0.9, 0.6])
+    [listed] = DetectorProposer("mine", Told(found)).propose([PICTURE], [words])
+    assert listed[0].label == label
+
+
+@pytest.mark.parametrize("box", [[0, 0, 0, 0], [0, 0, 1, 1], [-1, -1, -1, -1]])
+def test_what_some_write_where_nothing_was_found_is_no_share_of_the_picture(box: list[float]) -> None:
+    [listed] = DetectorProposer("mine", Told(detections([box], ["a"]))).propose([PICTURE], ["x"])
+    assert len(listed) <= 1
+
+
 def test_boxes_are_cut_to_the_picture_and_nonsense_is_dropped() -> None:
     boxes = [[-5, -5, 200, 90], [np.nan, 0, 5, 5], [30, 30, 30.5, 60], [300, 300, 320, 320], [0, 0, np.inf, 9]]
     [listed] = DetectorProposer("mine", Told(detections(boxes, list("abcde")))).propose([PICTURE], ["x"])

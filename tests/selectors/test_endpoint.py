@@ -235,6 +235,9 @@ def test_a_settings_file_says_the_wording_and_no_more_than_there_is(tmp_path: Pa
         file.write_text(json.dumps({"url": "http://x/v1", "model": "m"} | wrong))
         with pytest.raises(ModelError, match="cannot be used"):
             Endpoint.load(f"openai:{file}")
+    file.write_text(json.dumps({"url": "http://x/v1", "model": "m", "template": str(tmp_path / "no-such-folder")}))
+    with pytest.raises(ModelError, match=r"no-such-folder has no prompt\.json"):
+        Endpoint.load(f"openai:{file}")
 
 
 def test_adapters_and_training_need_an_llm_of_ones_own() -> None:

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wrapper.candidates import Candidate, Reason
+from wrapper.candidates import Candidate, Reason, Thresholds, abstain
 from wrapper.colors import SPOKEN
 from wrapper.pipeline import LIKELY, Wrapper, seen
 from wrapper.presets import PRESETS
 from wrapper.selectors.base import Question
 from wrapper.selectors.llama import Llm
+from wrapper.trace import explain
 
 SIZE = (640, 480)
 LIST = (
@@ -84,7 +85,9 @@ def test_one_candidate_is_asked_about_too(llm: Llm) -> None:
     cat, rocket, nothing = llm.select(
         [Question(LIST[1:2], "the cup", SIZE), Question(LIST[1:2], "the elephant", SIZE), Question((), "cup", SIZE)]
     )
-    assert (cat.reason, rocket.reason, nothing.reason) == (Reason.ONLY_CANDIDATE, Reason.ONLY_CANDIDATE, Reason.NO_CANDIDATES)
+    assert (cat.reason, rocket.reason, nothing.reason) == (Reason.CHOSEN, Reason.CHOSEN, Reason.NO_CANDIDATES)
+    assert explain(cat) == "the LLM took the only candidate, which it might have refused"
+    assert abstain(cat, Thresholds(0.9999)).reason is Reason.ABSTAINED, "a threshold holds for one candidate as for several"
     assert (cat.absent or 0) < LIKELY < (rocket.absent or 0) and cat.prompt is not None and nothing.absent is None
     assert seen(cat, {}).index == 0 and seen(rocket, {}).reason is Reason.NONE_MEANT and seen(rocket, {}).guess == 0
 

@@ -104,6 +104,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(run: Callable[..., 
         stop_at(5, cut)
         with pytest.raises(Killed):
             sft.train(run("cut"))
+    half = run("cut").out / "checkpoints" / "checkpoint-4"  # a kill while it was written: the Trainer's state comes last
+    shutil.copytree(half.with_name("checkpoint-3"), half)
+    (half / "trainer_state.json").write_text('{"global_step": 4, "ep')
     with monkeypatch.context() as counting:
         steps = stop_at(-1, counting)
         resumed = sft.train(run("cut"))

@@ -224,33 +224,45 @@ def to_pixels(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]
     """The boxes of a data set in pixels, None for one that cannot be, and remarks.
 
     Shares of the picture, 0 to 1, are turned into pixels, with a note. DataError where most boxes fit their pictures only if
-    they are read another way than stated (xywh for xyxy or the other way round, or a grid of 0 to 1,000): read as stated
-    they would be wrong without a word.
+    they are read another way than stated (xywh for xyxy or the other way round, a middle with width and height, a grid of 0 to 1,000):
+    read as stated they would be wrong without a word.
     """
     boxes = [box for box, _, _ in rows]
     are_shares = [all(-SHARES <= v <= 1 + SHARES for v in box) for box in boxes]
     if rows and sum(are_shares) >= MOST_FIT * len(rows):
         scaled = [_scaled(box, size) if share else None for (box, size, _), share in zip(rows, are_shares, strict=True)]
+        _check_form(name, [(box, size, form) for box, (_, size, form) in zip(scaled, rows, strict=True) if box is not None])
         return scaled, [f"{name}: boxes lie between 0 and 1, so they were taken for shares of the picture and turned into pixels."]
+    if _check_form(name, rows):
+        return list(boxes), []
+    far = max((max(size) for _, size, _ in rows), default=0)
+    if len(rows) >= MANY and far > 1010 and 500 < max(v for box in boxes for v in box) <= 1000:
+        note = f"{name}: no box reaches beyond 1,000, in pictures of up to {far:,} pixels. If that is a grid, turn it into pixels."
+        return list(boxes), [note]
+    return list(boxes), []
+
+
+def _check_form(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]) -> bool:
+    """Refuse boxes of pixels that nearly all fit their pictures only where they are read another way than stated. Gives whether many do
+    not fit, for whatever reason."""
     wrong = sum(not _fits(box, form, size) for box, size, form in rows)
     if wrong < FEW_WRONG or wrong <= WRONG_SHARE * len(rows):
-        far = max((max(size) for _, size, _ in rows), default=0)
-        if len(rows) >= MANY and far > 1010 and 500 < max(v for box in boxes for v in box) <= 1000:
-            note = f"{name}: no box reaches beyond 1,000, in pictures of up to {far:,} pixels. If that is a grid, turn it into pixels."
-            return list(boxes), [note]
-        return list(boxes), []
-    for other in ("xyxy", "xywh"):
-        if other != rows[0][2] and sum(_fits(box, other, size) for box, size, _ in rows) >= MOST_FIT * len(rows):
-            raise DataError(
-                f"{name}: {wrong:,} of {len(rows):,} boxes do not fit their pictures read as {rows[0][2]}, and all or nearly all do as "
-                f"{other}. Write them as {rows[0][2]} in pixels."
-            )
+        return False
+    stated = rows[0][2]
+    fit = {other: sum(_fits(box, other, size) for box, size, _ in rows) for other in ("xyxy", "xywh", "cxcywh") if other != stated}
+    other = max(fit, key=fit.__getitem__)
+    if fit[other] >= MOST_FIT * len(rows):
+        read_so = "a middle, a width and a height (cxcywh)" if other == "cxcywh" else other
+        raise DataError(
+            f"{name}: {wrong:,} of {len(rows):,} boxes do not fit their pictures read as {stated}, and all or nearly all do as "
+            f"{read_so}. Write them as {stated} in pixels."
+        )
     if sum(_fits(box, form, (1000, 1000)) for box, _, form in rows) >= MOST_FIT * len(rows):
         raise DataError(
             f"{name}: {wrong:,} of {len(rows):,} boxes lie outside their pictures, and nearly all within 0 to 1,000: a grid, as some "
             "models write boxes. Turn them into pixels: divide by 1,000, and multiply by the picture's width and height."
         )
-    return list(boxes), []
+    return True
 
 
 def _scaled(box: Four, size: tuple[int, int]) -> Four:
@@ -258,9 +270,13 @@ def _scaled(box: Four, size: tuple[int, int]) -> Four:
     return x1 * size[0], y1 * size[1], x2 * size[0], y2 * size[1]
 
 
-def _fits(box: Four, form: BoxFormat, size: tuple[int, int]) -> bool:
+def _fits(box: Four, form: str, size: tuple[int, int]) -> bool:
+    """Whether a box lies in its picture. form: xyxy, xywh, or YOLO's cxcywh, which is refused but recognised."""
+    if form == "cxcywh":
+        x, y, width, height = box
+        box, form = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), "xyxy"
     try:
-        checked_box(box, form, size)
+        checked_box(box, "xywh" if form == "xywh" else "xyxy", size)
     except DataError:
         return False
     return True

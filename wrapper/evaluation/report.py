@@ -147,9 +147,12 @@ def gap(record: Mapping[str, Any]) -> str:
         ceiling, tuned = figures_of(record, f"{proposers}+oracle"), figures_of(record, f"{proposers}+llm:{adapter}")
         starts = [e for n in proposers.split(",") if (e := figures_of(record, n))]
         if ceiling and tuned and starts:
-            start = max(_value(e) for e in starts)
-            closed = (_value(tuned) - start) / max(1e-9, _value(ceiling) - start)
-            lines.append(f"- {tuned['label']}: {100 * closed:.0f} % of the way from {100 * start:.1f} to {100 * _value(ceiling):.1f}")
+            start, end = max(_value(e) for e in starts), _value(ceiling)
+            if end <= start:
+                lines.append(f"- {tuned['label']}: there is no gap; the best single model is right wherever a candidate is")
+                continue
+            closed = (_value(tuned) - start) / (end - start)
+            lines.append(f"- {tuned['label']}: {100 * closed:.0f} % of the way from {100 * start:.1f} to {100 * end:.1f}")
     return "### Share of the gap to the best candidate that fine-tuning closes\n\n" + "\n".join(lines) if lines else ""
 
 

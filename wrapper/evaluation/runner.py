@@ -33,6 +33,7 @@ from wrapper.proposals import Proposals, Proposed, Settings, fingerprint, read_c
 from wrapper.proposers.base import Proposer
 from wrapper.proposing import Worker, finish, propose
 from wrapper.selectors.base import LanguageModel, OwnAnswer, Selector
+from wrapper.settings_file import read_json
 from wrapper.writing import write_whole
 
 RESULTS = "results.json"
@@ -98,6 +99,7 @@ def _one(
     found = _candidates(name, data, plan, settings, proposers)
     if found.failed:
         print(datasets.summary(found.failed, "no candidates, so counted as wrong:"))
+        print(f"note: they are asked about again once {candidates_file(plan.out, name)} is deleted.")
     methods = []
     for method in plan.methods:
         depends_on = {
@@ -161,9 +163,17 @@ def _adapters(sources: Mapping[str, str]) -> dict[str, Any]:
     return {name: {k: v for k, v in data.items() if k != "losses"} for name, data in found.items() if data}
 
 
+MOST_NAME = 120
+"""Bytes of a data set's name in a file's; most file systems take 255 in all."""
+
+
 def slug(data: str) -> str:
-    """A data set's name as part of a file name."""
-    return "".join(c if c.isalnum() else "-" for c in data)
+    """A data set's name as part of a file name; a long one's end, which differs, and what tells it from others of that end."""
+    plain = "".join(c if c.isalnum() else "-" for c in data)
+    if len(plain.encode()) <= MOST_NAME:
+        return plain
+    end = plain.encode()[-MOST_NAME // 2 :].decode(errors="ignore")
+    return f"{hashlib.sha256(data.encode()).hexdigest()[:12]}-{end}"
 
 
 def candidates_file(folder: Path, data: str) -> Path:
@@ -179,8 +189,8 @@ def answers_file(folder: Path, data: str, method: Method) -> Path:
 def read_results(folder: Path) -> dict[str, Any]:
     """results.json of a folder; DataError where there is none."""
     try:
-        data = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = read_json(folder / RESULTS)
+    except (OSError, ValueError) as error:
         raise DataError(f"{folder} holds no results ({error}). Run `wrapper evaluate --out {folder}` first.") from error
     if not isinstance(data, dict) or "data" not in data:
         raise DataError(f"{folder / RESULTS} is not from `wrapper evaluate`. Run that first.")

@@ -4,13 +4,14 @@ A closed-set detector says the same of a picture whatever is asked, so it is ask
 asked once a pair. What supervision reads (ultralytics, rfdetr, inference, VLM texts) is a detector by one line of Python.
 """
 
-import re
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from wrapper.candidates import Candidate
@@ -69,7 +70,7 @@ class DetectorProposer:
         return found
 
     def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:
-        if len(found) and float(found.xyxy.max()) <= SHARE:
+        if _are_shares(found.xyxy):
             raise ModelError(f"The detector {self.name} gives boxes within 0 and 1, as shares of the picture are. Turn them into pixels.")
         words = spoken(expression)
         rows = []
@@ -77,13 +78,30 @@ class DetectorProposer:
             box = clipped(xyxy, size)
             if box is not None and label:
                 rows.append(Candidate(box, label, score, self.name))
-        rows.sort(key=lambda c: (not set(c.label.split()) <= words, -(c.score or 0.0)))
+        rows.sort(key=lambda c: (not is_named(c.label, words), -(c.score or 0.0)))
         return listed(rows, self.same_box)
+
+
+def _are_shares(xyxy: NDArray[Any]) -> bool:
+    """Whether boxes are shares of the picture. Whole numbers are not, such as the [0, 0, 1, 1] that some write where nothing was found."""
+    return bool(len(xyxy)) and float(xyxy.max()) <= SHARE and bool((xyxy % 1).any())
+
+
+def is_named(label: str, words: set[str]) -> bool:
+    """Whether a label's words are all among these, or those of one of its names: "tv/monitor" has two."""
+    return any(name and name <= words for name in (set(_words(part)) for part in label.split("/")))
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, by whatever they are held together: "stop_sign", "t-shirt". A sign that is written upon a letter, as Hindi's
+    vowels are, belongs to its word."""
+    kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in text.lower())
+    return "".join(kept).split()
 
 
 def spoken(text: str) -> set[str]:
     """The words of a text, of a plural its singular as well: "cats" is "cat" too."""
-    words = set(re.findall(r"\w+", text.lower()))
+    words = set(_words(text))
     return words | {w[:-1] for w in words if w.endswith("s")} | {w[:-2] for w in words if w.endswith("es")}
 
 

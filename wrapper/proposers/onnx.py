@@ -14,7 +14,6 @@ detector.json holds the fields of `OnnxSettings`; weights/photo/yolox-nano/detec
                    DEIM's own exports)
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,6 +28,7 @@ from PIL import Image
 from wrapper import checksums
 from wrapper.errors import ModelError, is_of_one_row
 from wrapper.proposers.detections import Detections, detections
+from wrapper.settings_file import read_json
 
 Layout = Literal["yolox", "yolov5", "yolov8", "yolo-end", "detr", "detr-softmax", "detr-end"]
 Fit = Literal["corner", "center", "stretch"]
@@ -76,10 +76,10 @@ class OnnxSettings:
     def load(cls, file: Path) -> "OnnxSettings":
         """The settings in a detector.json; ModelError says what is wrong with one."""
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
+            data = read_json(file)
         except FileNotFoundError as error:
             raise ModelError(f"There is no file {file}. Name the detector.json that says how the ONNX file is read.") from error
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise ModelError(f"{file} is not a JSON file that can be read ({error}).") from error
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or not {"model", "labels", "layout", "size"} <= data.keys() <= known:

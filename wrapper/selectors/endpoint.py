@@ -103,7 +103,9 @@ class Endpoint:
         """From a spec. The token, which many servers of one's own want none of, is read from the environment and never written anywhere."""
         settings = EndpointSettings.load(spec)
         token = "" if of_visitors else check_token(os.environ.get(TOKEN, "").strip(), TOKEN)
-        template = (PromptTemplate.load(Path(settings.template)) if settings.template else None) or PromptTemplate()
+        template = PromptTemplate.load(Path(settings.template)) if settings.template else PromptTemplate()
+        if template is None:
+            raise ModelError(f"{settings.template} has no prompt.json. Name the folder of the LLM's template, or leave `template` out.")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # No redirect is followed: a token is for the address that its owner wrote
         return cls(
@@ -230,7 +232,7 @@ def read_answer(q: Question, prompt: str, choice: Choice, template: PromptTempla
     index = int(choice.text) if choice.text.isascii() and choice.text.isdigit() and len(choice.text) < 4 else count
     if index >= count:
         return Selection(q.candidates, own, (), Reason.FALLBACK_NOT_AN_INDEX, prompt, left_out=q.left_out)
-    reason = Reason.CHOSEN_FROM_PART if q.left_out else Reason.CHOSEN if count > 1 else Reason.ONLY_CANDIDATE
+    reason = Reason.CHOSEN_FROM_PART if q.left_out else Reason.CHOSEN
     none_meant = (shares[count] if shares else 0.0) if template.none else None
     return Selection(q.candidates, index, shares[:count], reason, prompt, left_out=q.left_out, absent=none_meant)
 

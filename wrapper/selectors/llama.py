@@ -267,7 +267,7 @@ def _chosen(q: Question, prompt: Prompt, logs: Tensor) -> Selection:
     all_of_them = logs.softmax(0)
     probabilities = all_of_them[:count]
     left_out = q.left_out + len(q.candidates) - count
-    reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN if count > 1 else Reason.ONLY_CANDIDATE
+    reason = Reason.CHOSEN_FROM_PART if left_out else Reason.CHOSEN
     candidates = tuple(q.candidates[i] for i in prompt.places)
     return Selection(
         candidates, int(probabilities.argmax()), tuple(probabilities.tolist()), reason, prompt.text, left_out=left_out,

@@ -26,9 +26,9 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.tensorboard import SummaryWriter
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from wrapper.candidates import is_correct
 from wrapper.errors import DataError, ModelError, is_out_of_memory
@@ -97,12 +97,27 @@ def train(run: Run) -> dict[str, Any]:
         pace = Pace()
         trainer.add_callback(pace)
         with _room_for(run):
-            trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.out / CHECKPOINTS)))  # type: ignore[no-untyped-call]
+            trainer.train(resume_from_checkpoint=last_checkpoint(run.out / CHECKPOINTS))
     record = describe(run, rows, trainer.state.log_history) | pace.told(trainer.state, llm.model.device)
     if trainer.is_world_process_zero():
         save(run, llm, trainer.accelerator.unwrap_model(trainer.model), record)
     state.wait_for_everyone()
     return record
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end, None where there is none; what was cut while it was written is deleted. The
+    Trainer writes its state last."""
+    with PartialState().main_process_first():
+        made = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
+        for found in sorted(made, key=lambda p: int(p.name.removeprefix("checkpoint-")), reverse=True):
+            try:
+                TrainerState.load_from_json(str(found / TRAINER_STATE_NAME))
+            except (OSError, ValueError, TypeError):
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                return str(found)
+    return None
 
 
 @contextmanager

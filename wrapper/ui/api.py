@@ -17,7 +17,7 @@ from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.methods import every
 from wrapper.expressions import written
 from wrapper.kept import Kept
-from wrapper.pipeline import AUTO
+from wrapper.presets import AUTO
 from wrapper.trace import explain, trace
 from wrapper.ui import answers, common, models
 from wrapper.ui.compare import chosen_methods, compared

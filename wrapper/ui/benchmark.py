@@ -25,8 +25,7 @@ from wrapper.evaluation.compare import methods_with
 from wrapper.evaluation.live import Answer, answers, figures
 from wrapper.evaluation.methods import Method, every
 from wrapper.export import plain_cell
-from wrapper.pipeline import AUTO
-from wrapper.presets import TINY_WEIGHTS
+from wrapper.presets import AUTO, TINY_WEIGHTS
 from wrapper.ui import common, models, reel
 from wrapper.ui.canvas import reel as reel_component
 from wrapper.ui.described import describe

@@ -25,7 +25,7 @@ from PIL import Image, ImageOps
 from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import FORMATS, load_image
-from wrapper.pipeline import AUTO, ZERO_SHOT
+from wrapper.presets import AUTO, ZERO_SHOT
 from wrapper.proposals import fingerprint
 from wrapper.selectors.llama import Llm
 from wrapper.ui import models

@@ -12,7 +12,7 @@ from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.compare import Compared, Order
 from wrapper.evaluation.methods import Method, every
-from wrapper.pipeline import AUTO
+from wrapper.presets import AUTO
 from wrapper.ui import common, models
 from wrapper.ui.canvas import board
 from wrapper.ui.locate import GONE, Request, Tab, in_turn

@@ -14,7 +14,7 @@ from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
 from wrapper.expressions import MAX_EXPRESSION, without_surrogates, written
-from wrapper.pipeline import AUTO
+from wrapper.presets import AUTO
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
 from wrapper.selectors.hosted import asked_with

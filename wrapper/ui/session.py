@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from wrapper.candidates import BY_HAND, Box, Candidate, Reason, Selection, Thresholds, abstain
 from wrapper.errors import DataError, ExpressionError
 from wrapper.expressions import normalise, written
-from wrapper.pipeline import AUTO
+from wrapper.presets import AUTO
 from wrapper.worlds import World
 
 MAX_LABEL = 60

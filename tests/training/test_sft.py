@@ -51,12 +51,24 @@ def run(candidates: Path, tmp_path: Path) -> Callable[..., sft.Run]:
     return make
 
 
+SHORT: dict[str, Any] = {"examples": 4, "check_rows": 2}
+"""A run of a few steps, where what it learns does not matter."""
+
+
+@pytest.fixture(scope="module")
+def trained(candidates: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[sft.Run, dict[str, Any]]:
+    """A whole run, and its record."""
+    read = read_candidates(candidates)
+    one = sft.Run("tiny", PRESETS["tiny"], ("gdrec",), SETTINGS, read, read, tmp_path_factory.mktemp("trained") / "whole")
+    return one, sft.train(one)
+
+
 def test_an_adapter_does_not_claim_its_bases_temperature(run: Callable[..., sft.Run], tmp_path: Path) -> None:
     base = shutil.copytree(PRESETS["tiny"].llama, tmp_path / "base")
     template = PromptTemplate.load(base)
     assert template is not None
     replace(template, temperature=2.0).save(base)
-    one = run("one")
+    one = run("one", **SHORT)
     sft.train(replace(one, preset=replace(one.preset, llama=str(base))))
     saved = PromptTemplate.load(one.out)
     assert saved == replace(template, temperature=0.0), "it was fitted without the adapter, and these are too few to fit another"
@@ -72,7 +84,7 @@ def test_lists_are_worded_as_a_template_says(run: Callable[..., sft.Run]) -> Non
     assert [r.completion for r in rows[0]] == [r.completion for r in rows[1]]
     named = [row.prompt for row, bare in zip(rows[1], rows[0], strict=True) if row.prompt != bare.prompt]
     assert len(named) > 0.9 * len(rows[0]) and any(" blue " in prompt for prompt in named)
-    sft.train(colored)
+    sft.train(replace(colored, settings=replace(SETTINGS, **SHORT)))
     assert PromptTemplate.load(colored.out) == replace(own, color=" {color}", temperature=0.0)
 
 
@@ -98,8 +110,10 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return dict(load_file(folder / "adapter_model.safetensors"))
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(run: Callable[..., sft.Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = sft.train(run("whole"))
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+    run: Callable[..., sft.Run], trained: tuple[sft.Run, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished, whole = trained
     with monkeypatch.context() as cut:
         stop_at(5, cut)
         with pytest.raises(Killed):
@@ -113,15 +127,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(run: Callable[..., 
     assert steps[0] == 4, "it began anew, not from the checkpoint of step 3"
     assert resumed["curve"] == whole["curve"]
     assert [p["rows"] for p in whole["curve"]] == sorted({p["rows"] for p in whole["curve"]})
-    one, other = weights(run("whole").out), weights(run("cut").out)
+    one, other = weights(finished.out), weights(run("cut").out)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[k], other[k]) for k in one)
     assert any(bool(v.any()) for k, v in one.items() if "lora_B" in k), "nothing was learned"
 
 
-def test_an_adapter_folder_is_whole_and_serves(run: Callable[..., sft.Run], wrapper: Wrapper) -> None:
-    one = run("one")
-    record = sft.train(one)
+def test_an_adapter_folder_is_whole_and_serves(trained: tuple[sft.Run, dict[str, Any]]) -> None:
+    one, record = trained
     assert {p.name for p in one.out.iterdir()} == {
         "adapter_model.safetensors", "adapter_config.json", "prompt.json", "config.json", "README.md", "logs",
     }  # fmt: skip

@@ -63,6 +63,21 @@ def test_people_are_told_by_the_colour_of_what_they_wear(llm: Llm, words: str) -
         assert found.guess is not None and order[found.guess] == 1 and (found.absent or 0) < LIKELY
 
 
+@pytest.mark.parametrize(("words", "color"), [("man in red", "red"), ("the person in green", "green")])
+def test_a_colour_that_none_of_the_kind_has_is_none_though_another_thing_has_it(llm: Llm, words: str, color: str) -> None:
+    people = [
+        replace(c, label="person", box=(c.box[0], 120.0, c.box[2], 430.0), colors=colors)
+        for c, colors in zip(CARS, [("gray",), ("blue",), ("white",)], strict=True)
+    ]
+    kite = Candidate((300.0, 20.0, 360.0, 80.0), "kite", 0.8, "yolox", 3, colors=(color,))
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        [gone] = llm.select([Question((kite, *(people[i] for i in order)), words, SIZE)])
+        assert (gone.absent or 0) > LIKELY
+        worn = tuple(replace(people[i], colors=(color,)) if i == 1 else people[i] for i in order)
+        [there] = llm.select([Question((kite, *worn), words, SIZE)])
+        assert (there.absent or 0) < LIKELY and there.guess == 1 + order.index(1)
+
+
 @pytest.mark.parametrize("word", SPOKEN)
 def test_whatever_a_colour_is_called_the_one_of_it_is_picked(llm: Llm, word: str) -> None:
     """Words that the LLM reads in pieces among them."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -95,8 +96,8 @@ def test_the_command_prints_a_table_or_json() -> None:
 
 
 def test_a_training_step_is_measured_on_rows_of_the_length_asked_for() -> None:
-    [piece] = works(Plan(PRESETS["tiny"], TINY_SETTINGS, ("train",), questions=2, length=300))
-    assert "16 rows of 300 tokens" in piece.about
+    [piece] = works(Plan(PRESETS["tiny"], replace(TINY_SETTINGS, batch=3), ("train",), questions=2, length=300))
+    assert "3 rows of 300 tokens" in piece.about
     assert "train" in report.as_row(measure(piece, 1))
 
 

@@ -1,14 +1,14 @@
 """What an adapter folder says about itself: whose candidates it was trained on, with how many examples, of which data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wrapper.errors import ModelError
 from wrapper.settings_file import read_json
 
-RESERVED = ("auto", "zero-shot")
-"""Names that mean something else where an adapter is chosen."""
+AUTO, ZERO_SHOT = "auto", "zero-shot"
+"""Which adapter: the one that is kept for the proposers where there is one; none. No adapter may be called so."""
 
 
 def parse_adapters(given: Sequence[str]) -> dict[str, str]:
@@ -17,10 +17,16 @@ def parse_adapters(given: Sequence[str]) -> dict[str, str]:
     found = {}
     for text in given:
         name, _, source = text.partition("=")
-        if not name.isidentifier() or not source or name in RESERVED:
+        if not name.isidentifier() or not source or name in (AUTO, ZERO_SHOT):
             raise ModelError(f"{text!r} names no adapter. Write NAME=SOURCE, such as gdrec=you/gdrec-adapter.")
         found[name] = source
     return found
+
+
+def check_adapter(name: str, known: Collection[str]) -> None:
+    """ModelError where an adapter that is asked for is none of these."""
+    if name not in (AUTO, ZERO_SHOT, *known):
+        raise ModelError(f"There is no adapter {name!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *known])}.")
 
 
 def record(source: str) -> dict[str, Any] | None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import typer
 
 from wrapper import datasets
-from wrapper.adapters import parse_adapters
+from wrapper.adapters import AUTO, ZERO_SHOT, check_adapter, parse_adapters
 from wrapper.detectors import HELP, parse_detectors
 from wrapper.errors import WrapperError
 from wrapper.merging import Merging
-from wrapper.presets import AUTO, PRESETS, ZERO_SHOT, Preset, adapter_name, find_preset
+from wrapper.presets import PRESETS, Preset, adapter_name, find_preset
 from wrapper.scenes.layout import Split
 from wrapper.training.settings import TrainSettings, settings_of
 
@@ -181,9 +181,8 @@ def _adapter_of(preset: Preset, proposers: Sequence[str], use: str, given: Seque
     where they would be left unused without a word."""
     if use == ZERO_SHOT:
         return {}
+    check_adapter(use, preset.adapters)
     name = adapter_name(proposers) if use == AUTO else use
-    if use != AUTO and use not in preset.adapters:
-        raise WrapperError(f"There is no adapter {use!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *preset.adapters])}.")
     if use == AUTO and given and name not in given:
         raise WrapperError(
             f"The adapter {given[0]} is not used by itself for the candidates of {' and '.join(proposers)}. "

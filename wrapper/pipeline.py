@@ -13,6 +13,7 @@ from types import MappingProxyType
 import torch
 from PIL import Image
 
+from wrapper.adapters import AUTO, ZERO_SHOT, check_adapter
 from wrapper.candidates import Candidate, Reason, Selection
 from wrapper.colors import with_colors
 from wrapper.detectors import load_detector
@@ -21,7 +22,7 @@ from wrapper.expressions import normalise
 from wrapper.images import Picture, open_picture
 from wrapper.inventory import check_room, parts
 from wrapper.merging import MOST, Merged, Merging, merge, relist
-from wrapper.presets import AUTO, ZERO_SHOT, Preset, adapter_name, find_preset
+from wrapper.presets import Preset, adapter_name, find_preset
 from wrapper.proposers.base import Proposer
 from wrapper.proposers.florence2 import Florence2
 from wrapper.proposers.grounding_dino import Detector, GroundingDino, GroundingDinoRec
@@ -184,8 +185,7 @@ class Wrapper:
         if adapter == AUTO:
             own = adapter_name(proposers)
             return own if own in self.llm.adapters else None
-        if adapter not in self.llm.adapters:
-            raise ModelError(f"There is no adapter {adapter!r} here. Choose from {', '.join([AUTO, ZERO_SHOT, *self.llm.adapters])}.")
+        check_adapter(adapter, self.llm.adapters)
         return adapter
 
     def proposer(self, name: str) -> Proposer:

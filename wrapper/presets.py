@@ -122,10 +122,6 @@ PRESETS["bundled"] = replace(PRESETS["tiny"], photographs="photo")
 """What the page loads where there is nothing larger: the models of both worlds, of which those that know a picture's are asked."""
 
 
-AUTO, ZERO_SHOT = "auto", "zero-shot"
-"""Which adapter: the one that is kept for the proposers where there is one; none."""
-
-
 def adapter_name(proposers: Sequence[str]) -> str:
     """Under which name an adapter for these proposers' candidates is kept. GD's are read as GDrec's."""
     return "ensemble" if len(set(proposers)) > 1 else {"gd": "gdrec"}.get(proposers[0], proposers[0])

@@ -156,7 +156,8 @@ def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: flo
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
-    unsaid = [color for color in candidate.colors if color not in colors_named(label)]
+    said = colors_named(label)
+    unsaid = [color for color in candidate.colors if color not in said]
     colors = "".join(template.color.format(color=color) for color in unsaid)
     asked_colors = "".join(template.color.format(color=color) for color in unsaid if color in named)
     label += "" if "{colors}" in template.line or "{asked_colors}" in template.line else colors

@@ -118,17 +118,16 @@ def parse_by_rules(expression: str) -> Parse:
     for run, before_of in runs:
         kept = [w for w in run if w.text not in _COMPARING]
         partitive = before_of and run[-1].text in _PARTITIVES and run[-1].text not in _COMPARING
-        if kept and not partitive and (kept[-1].text not in _NOT_OBJECTS | _COLORS or _is_fruit(run, words)):
+        if kept and not partitive and (kept[-1].text not in _NOT_OBJECTS | _COLORS or _is_fruit(kept[-1], run, words)):
             groups.append(NounGroup(kept[0].start, kept[-1].end, expression[kept[0].start : kept[-1].end]))
     return Parse(tuple(groups), 0 if groups else None)
 
 
-def _is_fruit(run: list[_Word], words: list[_Word]) -> bool:
+def _is_fruit(noun: _Word, run: list[_Word], words: list[_Word]) -> bool:
     """Whether the last noun of a run is an orange to eat: not in "the orange one", nor in "man in orange" or "that is orange"."""
     at = words.index(run[0])
     before = words[at - 1].text if at else ""
-    nouns = [w.text for w in run if w.text not in _COMPARING]
-    return nouns[-1] == "orange" and run[-1].text not in ("one", "ones") and before not in _SHOWS_COLOR
+    return noun.text == "orange" and run[-1].text not in ("one", "ones") and before not in _SHOWS_COLOR
 
 
 def _runs(words: list[_Word], expression: str) -> list[tuple[list[_Word], bool]]:

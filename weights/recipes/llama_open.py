@@ -143,23 +143,18 @@ def sample(rng: random.Random, index: int) -> Listed:
     return opened(rng, world.example(rng, most, questions, easy), ordered)
 
 
-def detected_sample(rng: random.Random, index: int) -> Listed:
-    """As `sample`, of the second stage."""
+def detected_sample(rng: random.Random, index: int, clean_share: float = 0.25, miscolored_share: float = world.MISCOLORED) -> Listed:
+    """As `sample`, of the second and third stage."""
     if _batchwise("world", index) < 0.2:
         return refscenes(rng, True)
     most, questions = ((7, 10), (12, 8), (16, 6), (20, 5))[int(4 * _batchwise("long", index))]
-    example = world.example(rng, most, questions, 0.0, opened_share=0.3, clean_share=0.25)
+    example = world.example(rng, most, questions, 0.0, opened_share=0.3, clean_share=clean_share, miscolored_share=miscolored_share)
     return opened(rng, example, _batchwise("order", index) < 0.95)
 
 
 def refused_sample(rng: random.Random, index: int) -> Listed:
     """As `detected_sample`, of the fourth stage: at first more than half of the questions by colour are for one that nothing has."""
-    if _batchwise("world", index) < 0.2:
-        return refscenes(rng, True)
-    most, questions = ((7, 10), (12, 8), (16, 6), (20, 5))[int(4 * _batchwise("long", index))]
-    share = max(world.MISCOLORED, 0.6 - index / 16_000)
-    example = world.example(rng, most, questions, 0.0, opened_share=0.3, clean_share=0.3, miscolored_share=share)
-    return opened(rng, example, _batchwise("order", index) < 0.95)
+    return detected_sample(rng, index, 0.3, max(world.MISCOLORED, 0.6 - index / 16_000))
 
 
 def opened(rng: random.Random, e: world.Example, ordered: bool = True) -> Listed:
@@ -362,7 +357,7 @@ def main() -> None:
     if "--save" in sys.argv:
         restore(stages[begun[-1]][0], both)
         if began_with.exists():
-            average(model, torch.load(began_with, map_location="cpu", weights_only=True))
+            average(model, torch.load(began_with, map_location="cpu", weights_only=True), reader)
     else:
         tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in hints.parameters()}
         groups = [
@@ -377,14 +372,15 @@ def main() -> None:
             train(
                 plan, both, groups, make, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100
             )  # fmt: skip
-        average(model, torch.load(began_with, map_location="cpu", weights_only=True))
+        average(model, torch.load(began_with, map_location="cpu", weights_only=True), reader)
     save(model, words)
 
 
-def average(model: LlamaForCausalLM, before: dict[str, Tensor]) -> None:
-    """Put the last stage's weights and those before it together, `KEPT` of the former."""
+def average(model: LlamaForCausalLM, before: dict[str, Tensor], reader: Collate) -> None:
+    """Put the last stage's weights and those before it together, `KEPT` of the former, and print how good that is."""
     now = model.state_dict()
     model.load_state_dict({name: torch.lerp(before[name], value.cpu(), KEPT) for name, value in now.items()})
+    print(f"average, {KEPT} of the last stage: {accuracy(model.eval(), reader)}")
 
 
 def save(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:

@@ -242,6 +242,9 @@ def to_pixels(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]
     return list(boxes), []
 
 
+FORMS: tuple[BoxFormat | Literal["cxcywh"], ...] = ("xyxy", "xywh", "cxcywh")
+
+
 def _check_form(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat]]) -> bool:
     """Refuse boxes of pixels that nearly all fit their pictures only where they are read another way than stated. Gives whether many do
     not fit, for whatever reason."""
@@ -249,7 +252,7 @@ def _check_form(name: str, rows: Sequence[tuple[Four, tuple[int, int], BoxFormat
     if wrong < FEW_WRONG or wrong <= WRONG_SHARE * len(rows):
         return False
     stated = rows[0][2]
-    fit = {other: sum(_fits(box, other, size) for box, size, _ in rows) for other in ("xyxy", "xywh", "cxcywh") if other != stated}
+    fit = {other: sum(_fits(box, other, size) for box, size, _ in rows) for other in FORMS if other != stated}
     other = max(fit, key=fit.__getitem__)
     if fit[other] >= MOST_FIT * len(rows):
         read_so = "a middle, a width and a height (cxcywh)" if other == "cxcywh" else other
@@ -270,13 +273,13 @@ def _scaled(box: Four, size: tuple[int, int]) -> Four:
     return x1 * size[0], y1 * size[1], x2 * size[0], y2 * size[1]
 
 
-def _fits(box: Four, form: str, size: tuple[int, int]) -> bool:
-    """Whether a box lies in its picture. form: xyxy, xywh, or YOLO's cxcywh, which is refused but recognised."""
+def _fits(box: Four, form: BoxFormat | Literal["cxcywh"], size: tuple[int, int]) -> bool:
+    """Whether a box lies in its picture. cxcywh, YOLO's, is recognised only to be refused."""
     if form == "cxcywh":
         x, y, width, height = box
-        box, form = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), "xyxy"
+        return _fits((x - width / 2, y - height / 2, width, height), "xywh", size)
     try:
-        checked_box(box, "xywh" if form == "xywh" else "xyxy", size)
+        checked_box(box, form, size)
     except DataError:
         return False
     return True

@@ -13,12 +13,13 @@ from typing import Any
 
 from PIL import Image
 
+from wrapper.adapters import AUTO, ZERO_SHOT
 from wrapper.candidates import IOU_THRESHOLD, Candidate, Selection, iou
 from wrapper.errors import DataError
 from wrapper.evaluation.methods import Method
 from wrapper.expressions import normalise
 from wrapper.pipeline import Collected, Wrapper, collect, question, seen
-from wrapper.presets import AUTO, ZERO_SHOT, adapter_name
+from wrapper.presets import adapter_name
 from wrapper.selectors.base import OwnAnswer, Question
 from wrapper.trace import trace
 

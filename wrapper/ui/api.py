@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from wrapper.adapters import AUTO
 from wrapper.candidates import Box, iou, is_correct
 from wrapper.draw import annotate
 from wrapper.errors import DataError
@@ -17,7 +18,6 @@ from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.methods import every
 from wrapper.expressions import written
 from wrapper.kept import Kept
-from wrapper.presets import AUTO
 from wrapper.trace import explain, trace
 from wrapper.ui import answers, common, models
 from wrapper.ui.compare import chosen_methods, compared

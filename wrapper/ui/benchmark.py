@@ -17,6 +17,7 @@ import pandas as pd
 import spaces
 
 from wrapper import datasets
+from wrapper.adapters import AUTO
 from wrapper.candidates import IOU_THRESHOLD
 from wrapper.datasets import Example, Skipped
 from wrapper.datasets.archive import MAX_BYTES, MAX_FILES, read_zip
@@ -25,7 +26,7 @@ from wrapper.evaluation.compare import methods_with
 from wrapper.evaluation.live import Answer, answers, figures
 from wrapper.evaluation.methods import Method, every
 from wrapper.export import plain_cell
-from wrapper.presets import AUTO, TINY_WEIGHTS
+from wrapper.presets import TINY_WEIGHTS
 from wrapper.ui import common, models, reel
 from wrapper.ui.canvas import reel as reel_component
 from wrapper.ui.described import describe

@@ -22,10 +22,10 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image, ImageOps
 
+from wrapper.adapters import AUTO, ZERO_SHOT
 from wrapper.candidates import BY_HAND, Box, Candidate
 from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.images import FORMATS, load_image
-from wrapper.presets import AUTO, ZERO_SHOT
 from wrapper.proposals import fingerprint
 from wrapper.selectors.llama import Llm
 from wrapper.ui import models

@@ -7,12 +7,12 @@ import gradio as gr
 import spaces
 from PIL import Image
 
+from wrapper.adapters import AUTO
 from wrapper.candidates import iou, is_correct
 from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.compare import Compared, Order
 from wrapper.evaluation.methods import Method, every
-from wrapper.presets import AUTO
 from wrapper.ui import common, models
 from wrapper.ui.canvas import board
 from wrapper.ui.locate import GONE, Request, Tab, in_turn

@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 
+from wrapper.adapters import AUTO
 from wrapper.candidates import Box
 from wrapper.draw import annotate
 from wrapper.errors import DataError, WrapperError
 from wrapper.export import as_coco, as_csv, as_yolo
 from wrapper.expressions import MAX_EXPRESSION, without_surrogates, written
-from wrapper.presets import AUTO
 from wrapper.scenes.dataset import draw_scene
 from wrapper.scenes.expressions import CATEGORIES
 from wrapper.selectors.hosted import asked_with

@@ -14,7 +14,7 @@ class Page(gr.Blocks):
 
     For a handler that answers with an update, as one that skips a component does, Gradio makes a new component, under a number of its own.
     At the next plain answer that number is kept beside the page's: a program that asked /locate grew its visit by five components a
-    question, 80 kB with what they held (Gradio 6.31).
+    question (Gradio 6.31).
     """
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:

@@ -7,10 +7,10 @@ that going back, reloading, a link and another tab of the page are all the same 
 import math
 from dataclasses import dataclass, field, replace
 
+from wrapper.adapters import AUTO
 from wrapper.candidates import BY_HAND, Box, Candidate, Reason, Selection, Thresholds, abstain
 from wrapper.errors import DataError, ExpressionError
 from wrapper.expressions import normalise, written
-from wrapper.presets import AUTO
 from wrapper.worlds import World
 
 MAX_LABEL = 60

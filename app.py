@@ -4,16 +4,18 @@ On a Hugging Face Space this file is run as it stands; WRAPPER_PRESET chooses th
 """
 
 import os
-import tempfile
 
-UPLOADS = tempfile.TemporaryDirectory(prefix="llm-wrapper-uploads-")
+from wrapper.uploads import Uploads
+
+UPLOADS = Uploads()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
-os.environ.setdefault("GRADIO_TEMP_DIR", UPLOADS.name)  # of its own: a page that ends deletes what another one on this machine shows
+os.environ.setdefault("GRADIO_TEMP_DIR", str(UPLOADS.path))  # of its own: a page that ends deletes what another one on this machine shows
 os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads that read weights escape ZeroGPU's stand-in for CUDA
 
 import argparse
 import asyncio
 import importlib.util
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -143,6 +145,7 @@ def main() -> None:
         page = build(options.preset, parse_adapters(options.adapter), detectors=detectors, llama=options.llama, login=options.login)
     except WrapperError as error:
         raise SystemExit(f"error: {error}") from error
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: a service that is stopped deletes what visitors sent
     try:
         page.launch(
             server_name=options.host, server_port=options.port, mcp_server=options.mcp, state_session_capacity=MOST_SESSIONS, **LOOKS

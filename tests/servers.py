@@ -32,7 +32,8 @@ class LocalServer:
 
 @contextmanager
 def app_alone(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[str]:
-    """The app in a process of its own, as people start it; gives its address once the page is there. log: takes what it says."""
+    """The app in a process of its own, as people start it; gives its address once the page is there. Stopped as a service is. log: takes
+    what it says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -42,6 +43,8 @@ def app_alone(arguments: list[str], environment: Mapping[str, str], log: Path) -
             address = f"http://127.0.0.1:{port}"
             _wait_for(address, app, log)
             yield address
+            app.terminate()
+            assert app.wait(30) == 0, log.read_text()[-500:]
         finally:
             app.kill()
 

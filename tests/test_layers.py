@@ -6,7 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RANK = {
-    "errors": 0, "quiet": 0, "candidates": 0, "control_tokens": 0, "kept": 0, "settings_file": 0, "writing": 0, "memory": 1, "checksums": 1,
+    "errors": 0, "quiet": 0, "candidates": 0, "control_tokens": 0, "kept": 0, "settings_file": 0, "writing": 0, "uploads": 0, "memory": 1,
+    "checksums": 1,
     "adapters": 1, "patience": 1, "expressions": 1, "hub": 1, "merging": 1, "images": 1, "prompt": 1, "subject": 1, "draw": 1, "colors": 0,
     "export": 1, "labels": 2, "scenes": 1, "trace": 2, "datasets": 2, "proposers": 2, "selectors": 3, "presets": 3, "detectors": 3,
     "inventory": 4, "worlds": 4, "vocabulary": 4, "deploy": 4, "pipeline": 5, "proposals": 5, "model_list": 5, "adapter_import": 6,

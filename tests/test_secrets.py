@@ -15,6 +15,7 @@ from gradio_client.exceptions import AppError
 
 from tests.servers import ROOT, LocalServer, app_alone
 from wrapper.cli import main
+from wrapper.uploads import PREFIX
 
 EXAMPLE = ROOT / "examples" / "position-2.jpg"
 PLANTED = {"LLM_API_TOKEN": "planted-llm/1f9c", "DETECTOR_API_TOKEN": "planted-detector/77ab", "HF_TOKEN": "hf_plantedhub4e21"}
@@ -57,7 +58,8 @@ def service() -> Iterator[LocalServer]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, **PLANTED, "GRADIO_TEMP_DIR": str(folder / "uploads"), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+    ours = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
+    return {**ours, **PLANTED, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
 
 
 def check(folder: Path, *texts: str) -> None:
@@ -91,7 +93,7 @@ def test_no_command_writes_or_says_a_token(
         check(tmp_path, said.out, said.err)
 
 
-def test_the_page_shows_no_token(service: LocalServer, tmp_path: Path) -> None:
+def test_the_page_shows_no_token_and_leaves_nothing_when_it_is_stopped(service: LocalServer, tmp_path: Path) -> None:
     arguments = ["--preset", "tiny", "--llama", f"openai:{service.address}/v1#m"]
     with app_alone(arguments, environment(tmp_path), tmp_path / "log.txt") as address:
         pages = [httpx.get(address + path).text for path in ("/", "/config", "/gradio_api/info")]
@@ -100,5 +102,8 @@ def test_the_page_shows_no_token(service: LocalServer, tmp_path: Path) -> None:
         with pytest.raises(AppError) as refused:
             client.predict(handle_file(str(EXAMPLE)), "the drum higher up", ["gdrec"], api_name="/locate")
         client.close()
+        assert list(tmp_path.glob(f"{PREFIX}*/*/*.jpg")), "what the visitor sent lies in a folder of the app's own"
+        check(tmp_path)
+    assert not list(tmp_path.glob(f"{PREFIX}*"))
     assert "[token]" in str(refused.value)
     check(tmp_path, *pages, str(told), str(refused.value), Path(told[0]).read_bytes().decode("latin-1"))

@@ -12,6 +12,8 @@ class Hub(BaseHTTPRequestHandler):
     """Of the Hub's interface what an upload uses, as huggingface_hub calls it; keeps what it was sent."""
 
     sent: ClassVar[dict[str, Any]] = {}
+    variables: ClassVar[dict[str, str]] = {}
+    """Those that the Space has."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -36,7 +38,8 @@ class Hub(BaseHTTPRequestHandler):
         """What stands in the Space: a file of ours, one that is none any longer, and the Hub's own."""
         files = [{"type": "file", "path": p, "size": 1, "oid": "0"} for p in ("app.py", "wrapper/old.py", ".gitattributes")]
         info = {"id": "you/demo", "siblings": [{"rfilename": f["path"]} for f in files], "sha": "0", "private": True}
-        answer = json.dumps(files if "/tree/" in self.path else info).encode()
+        found = {k: {"key": k, "value": v} for k, v in self.variables.items()} if self.path.endswith("/variables") else info
+        answer = json.dumps(files if "/tree/" in self.path else found).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -113,6 +114,19 @@ def test_an_upload_sends_the_listed_files_and_sets_the_preset() -> None:
     assert {name: len(data) for name, data in files.items()} == {i.name: i.size for i in items(preset="paper", login=True)}
     assert files["README.md"].decode() == card("paper", login=True)
     assert [o["value"]["path"] for o in Hub.sent["commit"] if o["key"] == "deletedFile"] == ["wrapper/old.py"]
+
+
+def test_a_later_upload_goes_with_what_is_set_there_already() -> None:
+    """Or visitors could log in to a Space whose README does not say so, which does not start."""
+    with serving() as address:
+        Hub.variables = {"WRAPPER_PRESET": "paper", "WRAPPER_LOGIN": "1"}
+        try:
+            with mock.patch.object(hub_constants, "ENDPOINT", address), mock.patch.object(hub_constants, "HF_HUB_OFFLINE", False):
+                deploy("you/demo", private=True)
+        finally:
+            Hub.variables = {}
+    files = {o["value"]["path"]: base64.b64decode(o["value"]["content"]) for o in Hub.sent["commit"] if o["key"] == "file"}
+    assert files["README.md"].decode() == card("paper", login=True)
 
 
 def test_no_connection_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

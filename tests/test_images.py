@@ -102,6 +102,14 @@ def test_sixteen_bits_are_scaled_not_cut() -> None:
     assert abs(float(picture.mean()) - 127.5) < 2
 
 
+@pytest.mark.parametrize(("most", "kind"), [(200, np.int32), (255, np.uint16), (4095, np.uint16), (4095, np.int32), (65535, np.int32)])
+def test_greys_are_scaled_by_the_bits_that_they_take(most: int, kind: type) -> None:
+    """Cameras of 12 bits write files of 16, and a program may hold 8 bits in 32."""
+    ramp = np.linspace(0, most, 64 * 64).reshape(64, 64).astype(kind)
+    assert np.asarray(open_picture(ramp)).max() >= 200
+    assert np.asarray(load_image(encoded(Image.fromarray(ramp), "TIFF"))).max() >= 200
+
+
 def test_cmyk_grey_and_animated() -> None:
     assert load_image(encoded(Image.new("CMYK", (40, 40), (0, 0, 0, 0)), "JPEG")).getpixel((3, 3)) == (255, 255, 255)
     assert load_image(encoded(Image.new("L", (40, 40), 90))).getpixel((3, 3)) == (90, 90, 90)

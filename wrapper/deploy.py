@@ -15,7 +15,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 
 from wrapper.errors import DataError
 from wrapper.hub import writing
-from wrapper.presets import find_preset
+from wrapper.presets import PRESETS, find_preset
 from wrapper.selectors.endpoint import EndpointSettings
 
 ROOT = Path(__file__).parents[1]
@@ -104,11 +104,16 @@ def deploy(space: str, private: bool, preset: str | None = None, root: Path = RO
     None leaves them as they are. ModelError for a spec that cannot be."""
     if login is not None:
         EndpointSettings.load(login)
-    names, changed = [i.name for i in items(root, preset, login is not None)], rewritten(preset, root, login is not None)
-    files = [CommitOperationAdd(n, changed.get(n, root / n)) for n in names]
+    names = [i.name for i in items(root, preset, login is not None)]
     api = HfApi()
     with writing(f"The Space {space}"):
         api.create_repo(space, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        set_before = {name: found.value for name, found in api.get_space_variables(space).items()}
+        kept = set_before.get("WRAPPER_PRESET")  # what stays set there, the README must go with
+        changed = rewritten(
+            preset or (kept if kept in PRESETS else None), root, login is not None or set_before.get("WRAPPER_LOGIN") == "1"
+        )
+        files = [CommitOperationAdd(n, changed.get(n, root / n)) for n in names]
         there = api.list_repo_files(space, repo_type="space")
         gone = [CommitOperationDelete(n) for n in there if n not in names and not Path(n).name.startswith(".")]
         commit = api.create_commit(space, [*files, *gone], commit_message="Upload LLM-wrapper", repo_type="space")

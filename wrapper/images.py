@@ -4,6 +4,8 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +29,8 @@ Picture = Image.Image | NDArray[Any] | Path | str | bytes | bytearray | memoryvi
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, ZeroDivisionError,
            struct.error, Image.DecompressionBombError)  # fmt: skip
 """What Pillow raises for files that are damaged or made to be."""
+STEPS = ((255, 1), (4095, 16), (65535, 257))
+"""The greatest grey of 8, 12 and 16 bits, and how many of its steps are one of 8 bits. Cameras of 12 bits write files of 16."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
@@ -96,29 +100,47 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (image.height, image.width) if turned else image.size
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of the upright picture in a file, from its header alone. ImageError where that says that it cannot be used;
+    what its pixels are like shows when it is opened."""
+    try:
+        with _opened(_read(path)) as image:
+            _check_size(*image.size)
+            return upright_size(image)
+    except DAMAGED as error:
+        raise ImageError("The image file is damaged. Save it again or choose another one.") from error
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """A picture of which no pixel is decoded yet, its first frame. ImageError for what is none."""
+    if not data:
+        raise ImageError("The image file is empty. Choose another file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a bomb, for which our own limit is lower, and of odd metadata, which are not used
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                image.seek(0)
+                yield image
+    except UnidentifiedImageError as error:
+        raise ImageError("This file is not an image that can be read. Use a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(_too_large()) from error
+
+
 def load_image(source: Path | str | bytes | bytearray | BinaryIO) -> Image.Image:
     """Decode a picture: first frame, EXIF rotation applied, transparency laid on white, 16 bits scaled to 8, RGB.
 
     Raises ImageError, saying what is wrong and what to do, for anything that is not a usable picture. The size is
     checked before a pixel is decoded.
     """
-    data = _read(source)
-    if not data:
-        raise ImageError("The image file is empty. Choose another file.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a bomb, for which our own limit is lower, and of odd metadata, which are not used
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            image.seek(0)
+        with _opened(_read(source)) as image:
             _check_size(*image.size)
             found = _checked(image)
             if isinstance(source, Path | str):
                 found.info[NAME] = str(source)
             return found
-    except UnidentifiedImageError as error:
-        raise ImageError("This file is not an image that can be read. Use a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(_too_large()) from error
     except DAMAGED as error:
         raise ImageError("The image file is damaged. Save it again or choose another one.") from error
 
@@ -179,12 +201,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Greys of 16 or 32 bits or floats, scaled to 0-255: by 257 where they fit 16 bits, else by their range."""
+    """Greys of 16 or 32 bits or floats, scaled to 0-255: by what they fit, 8, 12 or 16 bits, else by their range."""
     values = np.asarray(image, dtype=np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if image.mode == "F" or low < 0 or high > 65535:
         scaled = (values - low) / (high - low or 1.0) * 255
     else:
-        scaled = values / 257
+        scaled = np.minimum(values / next(step for most, step in STEPS if high <= most), 255)
     return Image.fromarray(scaled.round().astype(np.uint8))

@@ -16,6 +16,10 @@ PASSING = (408, 429, 500, 502, 503, 504)
 LONGEST = 60.0
 """Seconds between two tries at most, unless the service asks for more."""
 
+MOST_REPLY = 20_000_000
+"""Bytes of a reply."""
+HEADERS = ("retry-after", "content-type")
+"""Of a reply those that say something here."""
 TOKEN_HEADERS = ("Authorization", "Token")
 LEAST_TOKEN = 8
 """Letters of a token that is taken out of replies. Shorter ones, such as "EMPTY", keep nobody out, and may be words of an answer."""
@@ -45,10 +49,12 @@ def patiently(ask: Callable[[], T], pause: float, until: float, what_then: str, 
             wait = min(wait * 2, LONGEST)
 
 
-def request(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.Response:
-    """One request. Later where the connection or the service is in trouble that passes; ModelError where it cannot be asked at all."""
+def request(client: httpx.Client, method: str, path: str, until: float, **options: Any) -> httpx.Response:
+    """One request. Later where the connection or the service is in trouble that passes, or its reply does not end until
+    `time.monotonic()` is `until`, however it trickles; ModelError where it cannot be asked at all, or says more than anybody would."""
     try:
-        response = client.request(method, path, **options)
+        with client.stream(method, path, **options) as streamed:
+            response = _read(streamed, until)
     except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError) as error:
         raise ModelError(f"The service cannot be asked ({type(error).__name__}). Check the endpoint and the token.") from error
     except httpx.HTTPError as error:
@@ -56,6 +62,20 @@ def request(client: httpx.Client, method: str, path: str, **options: Any) -> htt
     if response.status_code in PASSING:
         raise Later(f"it answers {response.status_code}", _asked_to_wait(response))
     return _without_tokens(response)
+
+
+def _read(streamed: httpx.Response, until: float) -> httpx.Response:
+    """A whole reply, of which the headers that are looked at are kept."""
+    content, late = bytearray(), False
+    for part in streamed.iter_bytes():
+        if late:  # one that comes late, but whole, is taken
+            raise Later("its reply does not end")
+        content += part
+        if len(content) > MOST_REPLY:
+            raise ModelError(f"The service's reply is longer than {MOST_REPLY // 1_000_000} MB. Check the endpoint.")
+        late = time.monotonic() > until
+    headers = {name: value for name, value in streamed.headers.items() if name.lower() in HEADERS}
+    return httpx.Response(streamed.status_code, headers=headers, content=bytes(content), request=streamed.request)
 
 
 def _without_tokens(response: httpx.Response) -> httpx.Response:

@@ -14,6 +14,12 @@ from wrapper.subject import parse
 
 ANY = frozenset(("one", "thing", "object", "item", "something", "guys", "people", "men", "women", "children", "kids"))
 """Words that may mean any of them."""
+ENDINGS = (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe"))
+IRREGULAR = {
+    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "geese": "goose", "feet": "foot",
+    "teeth": "tooth", "oxen": "ox",
+}  # fmt: skip
+"""How nouns make a plural, and which do not so."""
 
 
 @cache
@@ -31,12 +37,12 @@ def unknown_subject(expression: str, words: Mapping[str, Sequence[str]]) -> str 
     known = {w for name, others in words.items() for w in (name, *others)} | ANY
     group = parsed.groups[parsed.subject].text.split()
     endings = [" ".join(group[i:]) for i in range(len(group))]
-    return None if any(_one(e) in known or e in known for e in endings) else endings[-1]
+    return None if any(_ones(e) & known for e in endings) else endings[-1]
 
 
-def _one(words: str) -> str:
-    """The singular, as most nouns make it."""
-    for end, short in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("sses", "ss"), ("s", "")):
-        if words.endswith(end) and not words.endswith("ss"):
-            return words[: -len(end)] + short
-    return words
+def _ones(words: str) -> set[str]:
+    """What the words may be the plural of, and the words themselves."""
+    *before, last = words.split()
+    found = {last, IRREGULAR.get(last, last)}
+    found |= {last[: -len(end)] + short for end, short in ENDINGS if last.endswith(end) and len(last) > len(end) + 1}
+    return {" ".join((*before, one)) for one in found}

@@ -1,6 +1,7 @@
 """Writing files so that a cut leaves them as they were, and reading those that are written line by line."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,18 @@ def whole_file(path: Path) -> Iterator[TextIO]:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Another name to write a file under, which gets its own once it is whole, so that who looks for it finds all of it or nothing. Where
+    the block ends in an error there is none."""
+    partial = path.with_name(f".{secrets.token_hex(8)}-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -319,3 +319,49 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, An
     (tmp_path / "api.json").write_text(json.dumps({"model": "m"} | wrong))
     with pytest.raises(ModelError, match="cannot be used"):
         ApiSettings.load(str(tmp_path / "api.json"))
+
+
+@pytest.mark.parametrize("gone", [{"code": 10404, "msg": "task not found"}, 404, 400])
+def test_a_task_that_the_service_has_forgotten_is_begun_anew_under_its_key(service: Service, tmp_path: Path, gone: Any) -> None:
+    service.looks = 10**6
+    with pytest.raises(ModelError, match="takes longer"):
+        ask(service, tmp_path, patience=0.05, pause=0.02)
+    [key] = service.tasks
+    service.tasks.clear()
+    service.looks, service.script = 1, [gone]
+    assert ask(service, tmp_path) == FOUND and list(service.tasks) == [key]
+
+
+def test_a_token_that_has_run_out_leaves_a_task_as_it_is(service: Service, tmp_path: Path) -> None:
+    service.looks = 10**6
+    with pytest.raises(ModelError, match="takes longer"):
+        ask(service, tmp_path, patience=0.05, pause=0.02)
+    service.script = [401]
+    with pytest.raises(ModelError, match="Check the token"):
+        ask(service, tmp_path)
+    next(iter(service.tasks.values()))["looks"] = 0
+    assert ask(service, tmp_path) == FOUND and len(service.tasks) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_one_picture_that_is_refused_costs_its_row_once_others_were_answered(service: Service, tmp_path: Path, status: int) -> None:
+    service.script = [status]
+    with pytest.raises(ModelError, match="refused"):
+        ask(service, tmp_path, words="the dog")
+    ask(service, tmp_path)
+    service.script = [status]
+    with pytest.raises(DataError, match="refused"):
+        ask(service, tmp_path, words="the dog")
+
+
+def test_refusals_cost_nothing_of_the_budget_and_failed_tasks_do(service: Service, tmp_path: Path) -> None:
+    service.script = [401] * 5
+    for n in range(5):
+        with pytest.raises(ModelError, match="Check the token"):
+            ask(service, tmp_path, words=f"the cup number {n}", budget=2)
+    for n in range(2):
+        service.script = [{"code": 0, "data": {"task_uuid": f"t{n}"}}, {"code": 0, "data": {"status": "failed"}}]
+        with pytest.raises(DataError, match="could not do a task"):
+            ask(service, tmp_path, budget=2)
+    with pytest.raises(ModelError, match="budget of 2 calls is spent"):
+        ask(service, tmp_path, budget=2)

@@ -1,6 +1,7 @@
 """An LLM behind an endpoint: against transformers' own server with the bundled LLM, and a server of the protocol with every failure."""
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -8,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +20,18 @@ import pytest
 import torch
 
 from tests.selectors.chat_service import Reply, Service, says
+from tests.servers import LocalServer
 from wrapper.candidates import Candidate, Reason
 from wrapper.errors import DataError, ModelError
 from wrapper.evaluation.compare import compare_methods, methods_with
 from wrapper.evaluation.methods import every
+from wrapper.patience import MOST_REPLY, patiently, request
 from wrapper.pipeline import ENSEMBLE, Wrapper, load_language_model, load_llm
 from wrapper.presets import PRESETS, TINY_WEIGHTS
 from wrapper.prompt import PromptTemplate
 from wrapper.scenes.dataset import Scene
 from wrapper.selectors.base import Question
-from wrapper.selectors.endpoint import TOKEN, Endpoint, EndpointSettings
+from wrapper.selectors.endpoint import TOKEN, Choice, Endpoint, EndpointSettings, read_answer
 
 CPU = torch.device("cpu")
 LISTED = tuple(Candidate((10.0 * i, 5.0, 10.0 * i + 8, 30.0), label, None, "gdrec", i) for i, label in enumerate(("cup", "book", "cat")))
@@ -292,3 +297,60 @@ def test_transformers_server_picks_as_the_llm_in_this_process(
 
 
 BARE = replace(PRESETS["tiny"], adapters={})
+
+
+NONE = PromptTemplate(none="none")
+
+
+@pytest.mark.parametrize(
+    ("said", "top", "index", "shares", "absent"),
+    [
+        ("1", {"1": 0.7, "0": 0.2, "none": 0.1}, 1, (0.2, 0.7, 0.0), 0.1),
+        ("2", {"<think>": 0.9, "1": 0.04, "2": 0.01}, 2, (), 0.0),
+        ("none", {"none": 0.4, "1": 0.3, "2": 0.3}, 1, (0.0, 0.3, 0.3), 0.4),
+        ("none", {"1": 0.9, "none": 0.05}, 0, (), 1.0),
+        ("none", {}, 0, (), 1.0),
+    ],
+)
+def test_shares_go_with_the_answer_that_was_written(
+    said: str, top: dict[str, float], index: int, shares: tuple[float, ...], absent: float
+) -> None:
+    """Those of a thought, by which another one would be likelier, are left out; beside "none" stands the likeliest candidate."""
+    cups = tuple(Candidate((10.0 * i, 0.0, 10.0 * i + 8, 9.0), "cup", 0.9 - i / 10, "gdrec") for i in range(3))
+    asked = Question(cups, "the cup", (64, 48))
+    found = read_answer(asked, "p", Choice(said, {t: math.log(v) for t, v in top.items()}), NONE)
+    assert (found.index, found.probabilities, found.absent) == (index, pytest.approx(shares), pytest.approx(absent))
+    assert not found.probabilities or found.guess == found.index
+
+
+def test_a_reply_that_trickles_ends_with_patience() -> None:
+    """Blanks that keep a connection alive are not an answer; one that comes late, but whole, is."""
+
+    class Trickling(BaseHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None: ...
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(300):
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+
+    server = LocalServer(Trickling)
+    with httpx.Client(base_url=server.address, timeout=2) as client:
+        began = time.monotonic()
+        with pytest.raises(ModelError, match="its reply does not end"):
+            patiently(lambda: request(client, "POST", "/", began + 0.3, content=b"x"), 0.1, began + 0.3, "Ask again.")
+        assert time.monotonic() - began < 3
+    server.stop()
+
+
+def test_a_reply_without_end_is_not_read_to_its_end() -> None:
+    much = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b" " * (MOST_REPLY + 1))))
+    late = httpx.MockTransport(lambda _: httpx.Response(200, json={"late": True}))
+    with httpx.Client(base_url="http://service", transport=much) as client, pytest.raises(ModelError, match="longer than"):
+        request(client, "GET", "/", math.inf)
+    with httpx.Client(base_url="http://service", transport=late) as client:
+        assert request(client, "GET", "/", 0.0).json() == {"late": True}

@@ -42,9 +42,12 @@ def locate(*given: Any, **options: Any) -> Any:
 
 def test_the_same_question_about_the_same_bytes_is_told_again(asked: list[str], tmp_path: Path) -> None:
     first = locate(str(PATH), EXPRESSION)
-    copy = shutil.copy(PATH, tmp_path / "another name.jpg")
+    copy = shutil.copy(PATH, tmp_path / PATH.name)
     assert locate(str(copy), EXPRESSION) == first
     assert len(asked) == 1
+    renamed = shutil.copy(PATH, tmp_path / "another name.jpg")
+    assert locate(str(renamed), EXPRESSION)[-1]["box"] == first[-1]["box"]
+    assert len(asked) == 2, "a file of boxes may know the picture by its name"
     assert Image.open(first[0]).size == Image.open(PATH).size
 
 

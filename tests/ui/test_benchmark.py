@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.ui.visits import visit_of
 from wrapper.scenes.dataset import write
-from wrapper.ui import benchmark, models
+from wrapper.ui import benchmark, common, models
+from wrapper.worlds import World
 
 METHODS = ["gdrec", "gdrec+llm"]
 
@@ -209,3 +210,42 @@ def test_runs_are_kept_to_be_held_against_each_other_as_long_as_their_pictures_a
         runs, shown = benchmark.add_run(runs, replace(done, seed=seed, done=done.done[:seed]))
     assert len(runs) == benchmark.RUNS and len(shown["methods"]) == benchmark.RUNS * len(METHODS)
     assert [len(r.done) for r in runs] == [5, 6, 7, 8]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> str:
+    """A zip file of the bundled photographs."""
+    rows = [r for r in json.loads((common.EXAMPLES / "examples.json").read_text()) if r.get("world") == "photograph" and r["bbox"]]
+    path = tmp_path / "photographs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for row in rows:
+            archive.write(common.EXAMPLES / row["image"], row["image"])
+        archive.writestr("rows.jsonl", "\n".join(json.dumps({k: row[k] for k in ("image", "expression", "bbox")}) for row in rows))
+    return str(path)
+
+
+def test_photographs_are_measured_by_the_models_that_know_them(photographs: str) -> None:
+    models.load("bundled")
+    try:
+        ticked = benchmark.fitting_methods(photographs, benchmark.usual_methods(World.SCENE))
+        assert ticked == ["yolox", "yolox+llm"]
+        *_, alone = benchmark._measured(photographs, 8, ticked, "auto", 1)
+        assert alone.note == "" and benchmark._shown(alone)[1][1][1] != "0.0"
+        *_, both = benchmark._measured(photographs, 8, ["gdrec", *ticked], "auto", 1)
+        assert [str(m) for m in both.methods] == ["gdrec", "yolox", "yolox+llm"]
+        assert [len(a.compared) for a in both.done] == [3] * len(both.done)
+        assert "know drawn scenes only" in both.note and "Tick YOLOX" in benchmark.progress(both)
+        assert [a.outcomes[1:] for a in both.done] == [a.outcomes for a in alone.done]
+        *_, drawn = benchmark._measured(None, 8, ticked, "auto", 1)
+        assert "YOLOX knows photographs only" in drawn.note and "Tick Florence-2 and GDrec" in drawn.note
+    finally:
+        models.load("tiny")
+
+
+def test_ticks_of_ones_own_stay_when_data_are_brought(photographs: str, tmp_path: Path) -> None:
+    (tmp_path / "no.zip").write_bytes(b"PK")
+    usual = benchmark.usual_methods(World.SCENE)
+    for path, ticked in ((photographs, ["gdrec"]), (None, usual)):
+        assert benchmark.fitting_methods(path, ticked) == gr.skip()
+    with pytest.warns(UserWarning, match="cannot be unpacked"):
+        assert benchmark.fitting_methods(str(tmp_path / "no.zip"), usual) == gr.skip()

@@ -118,7 +118,7 @@ def test_a_service_that_fails_ends_the_run_and_marks_nothing(pictures: list[str]
     """Its sentence is shown, and Go on asks again."""
     real = folder.answers.settled
 
-    def refuse(s: Any) -> Any:
+    def refuse(*_: Any) -> Any:
         with common.as_page_errors():
             raise ModelError("The service refused (401). Check the token.")
 

@@ -19,7 +19,7 @@ async def length(request: Request) -> PlainTextResponse:
 
 
 def ask(path: str, content: Any) -> httpx.Response:
-    app = RequestLimit(Starlette(routes=[Route("/call", length, methods=["POST"]), Route("/upload", length, methods=["POST"])]), 1000)
+    app = RequestLimit(Starlette(routes=[Route("/{path:path}", length, methods=["POST"])]), 1000)
 
     async def post() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
@@ -49,4 +49,12 @@ def test_one_that_does_not_say_how_large_it_is_ends_when_it_is_too_large() -> No
 
 
 def test_uploads_have_their_own_bound() -> None:
-    assert ask("/upload", b"x" * 5000).text == "5000"
+    for below in ("", "/space"):
+        assert ask(f"{below}/gradio_api/upload", b"x" * 5000).text == "5000"
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/call/upload", "/gradio_api/run/upload", "/gradio_api/api/upload", "/upload", "/x/upload"])
+def test_what_is_only_called_an_upload_is_bounded_as_all_else(path: str) -> None:
+    assert ask(path, b"x" * 5000).status_code == 413
+    with pytest.raises(ClientDisconnect):
+        ask(path, pieces(2000))

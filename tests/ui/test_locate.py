@@ -156,6 +156,34 @@ def test_taking_a_candidate_away_asks_only_the_llm(shown: dict[str, Any]) -> Non
     assert sessions.find(shown["session"]) is before, "undo finds what was there"
 
 
+@pytest.mark.parametrize("handler", [locate.again, locate.take_box, locate.add_box, locate.move_box])
+def test_whatever_is_done_to_a_list_the_adapter_that_is_set_reads_it(handler: Any, shown: dict[str, Any]) -> None:
+    data = {"session": shown["session"], "words": "the cup", "index": 0, "box": [5, 5, 60, 60], "label": "cup"}
+    assert kept(shown).settings.adapter == "auto"
+    value = send(handler, given=[[], "zero-shot", 0.3, 0.0], **data)[-1]
+    after = kept(value)
+    assert (after.settings.adapter, after.settings.thresholds.probability) == ("zero-shot", 0.3)
+    assert after.settings.proposers == kept(shown).settings.proposers
+
+
+def test_a_file_of_boxes_knows_an_uploaded_picture_by_its_name(uploads: Path, tmp_path: Path) -> None:
+    """Uploads are kept under their own names, and the same picture under another name is another question."""
+    boxes = tmp_path / "boxes.jsonl"
+    boxes.write_text(json.dumps({"image": "kitchen.png", "boxes": [[20, 10, 60, 50]], "labels": ["cup"], "scores": [0.9]}))
+    models.load("bundled", detectors={"mine": f"file:{boxes}"})
+    try:
+        for name, right in (("kitchen.png", True), ("other.png", False), ("kitchen.png", True)):
+            Image.linear_gradient("L").resize((120, 90)).convert("RGB").save(uploads / name)
+            there = last(locate.upload, path=str(uploads / name))
+            value = send(locate.ask, given=[["mine"], "auto", 0.0, 0.0], session=there["session"], words="the cup")[-1]
+            if right:
+                assert [c.label for c in kept(value).answer.candidates] == ["cup"]
+            else:
+                assert "says nothing about other.png" in value["error"]
+    finally:
+        models.load("bundled")
+
+
 def test_the_last_candidate_is_not_taken_away(shown: dict[str, Any]) -> None:
     value = shown
     for _ in range(len(shown["boxes"]) - 1):
@@ -315,6 +343,9 @@ def test_a_trace_of_models_that_are_not_here_is_shown_and_asks_nobody(shown: dic
     value = last(locate.replay, session=shown["session"], trace=written)
     assert value["answer"]["headline"] == shown["answer"]["headline"] and kept(value).asked == ()
     assert "no LLM reads them" in last(locate.take_box, session=value["session"], index=0)["error"]
+    assert "no LLM reads them" in last(locate.shuffle, session=value["session"])["error"]
+    far = written | {"candidates": [c | {"box": [0, 0, 10**6, 10**6]} for c in written["candidates"]]}
+    assert "far outside" in last(locate.replay, session=shown["session"], trace=far)["error"]
     nothing = written | {"candidates": [], "index": None, "box": None, "probability": None, "reason": "no_candidates", "prompt": None}
     assert last(locate.replay, session=shown["session"], trace=nothing)["answer"]["headline"] == "Nothing found"
     assert "too long" in last(locate.replay, session=shown["session"], trace=written | {"more": "x" * 10**6})["error"]
@@ -418,6 +449,15 @@ def test_a_link_to_an_example_that_is_none_is_said(wrong: str) -> None:
 )
 def test_a_links_settings_count_before_remembered_ones(link: dict[str, str], meant: tuple[list[str], str, float, float]) -> None:
     assert locate.linked([["gdrec"], "zero-shot", 0.2, 0.5], link) == meant
+
+
+def test_only_proposers_that_can_be_chosen_are_chosen(shown: dict[str, Any]) -> None:
+    """Gradio refuses every question with another one among them, and there would be no box to untick."""
+    assert "gd" in models.proposers() and "gd" not in dict(locate.choices()).values()
+    assert locate.linked(None, {"proposers": "gd"})[0] == locate.linked([["gd"], "auto", 0, 0], {})[0] == []
+    s = replace(kept(shown), settings=Settings(("gd", "gdrec")))
+    chosen, *_ = locate.restore(None, visit_of({"answer": sessions.keep(s)}))
+    assert chosen["value"] == ["gdrec"]
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,21 @@ def test_words_are_about_all_pictures_or_about_one() -> None:
         parse_words(" \n", names)
 
 
+def test_a_line_finds_its_picture_in_whatever_letters_and_one_of_no_picture_is_said() -> None:
+    names = ["Kitchen.JPG", "street.jpg"]
+    assert parse_words("kitchen.jpg: the mug\nSTREET.jpg : the bus", names) == [["the mug"], ["the bus"]]
+    for line in ("kitchn.jpg: the mug", "street.jpeg: the bus", "Other.PNG : x"):
+        with pytest.raises(DataError, match="no picture"):
+            parse_words(f"the cup\n{line}", names)
+
+
+def test_words_that_cannot_be_asked_are_said_with_their_line() -> None:
+    for line in ("???", "a.jpg: ...", f"a.jpg: {'word ' * 200}"):
+        with pytest.raises(DataError, match="cannot be asked") as caught:
+            parse_words(f"the cup\n{line}", ["a.jpg"])
+        assert line[:50] in str(caught.value)
+
+
 def test_pictures_of_one_name_are_told_apart() -> None:
     assert told_apart(["a.png", "a.jpg", "b", "a.png", "b", "a-2.png"]) == ["a.png", "a.jpg", "b", "a-2.png", "b-2", "a-2-2.png"]
     assert told_apart([".hidden", ".hidden"]) == [".hidden", ".hidden-2"]
@@ -139,7 +154,13 @@ def test_words_find_pictures_by_their_own_names() -> None:
 
 
 def test_what_failed_is_asked_again_only_where_that_is_wanted(queue: Queue) -> None:
-    queue.fail(3, "The service was away.")
-    assert queue.open() == [] and queue.open(again=True) == [3]
+    for item in (2, 3):
+        queue.fail(item, "The service was away.")
+    queue.decide(2, None)
+    assert queue.open() == []
+    queue.retry()
+    assert queue.open() == [3], "what a person has decided is decided"
+    assert Queue(queue._journal.parent).open() == [3], "also after a kill"
     queue.answer(3, chosen(0.8), ("gdrec",))
-    assert queue.open(again=True) == [] and queue.state(3).failed is None
+    queue.retry()
+    assert queue.open() == [] and queue.state(3).failed is None

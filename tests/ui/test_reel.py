@@ -1,11 +1,15 @@
 """A measured run's answers, one at a time."""
 
+import io
+import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from wrapper.datasets.base import PictureFile
 from wrapper.errors import DataError
@@ -86,3 +90,22 @@ def test_before_anything_is_measured_there_is_nothing(runs: tuple[Run, ...]) -> 
     right = tuple(a for a in runs[1].done if a.outcomes[1].correct)
     value = reel.shown((replace(runs[1], done=right),), method="0/1").value()
     assert value["total"] == 0 and value["entry"] is None and value["said"].startswith("There is none.")
+
+
+def test_pictures_of_one_upload_are_never_shown_for_another(tmp_path: Path) -> None:
+    """Rows are called alike in every zip file, and so may be what Python calls a run once an earlier one is gone."""
+    models.load("tiny")
+    for round in range(6):
+        color = ("red", "blue")[round % 2]
+        path = tmp_path / f"{round}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            Image.new("RGB", (80, 60), color).save(file := io.BytesIO(), "PNG")
+            archive.writestr("a.png", file.getvalue())
+            archive.writestr("rows.jsonl", json.dumps({"image": "a.png", "expression": "the cup", "bbox": [1, 1, 20, 20]}))
+        *_, results = benchmark._measured(str(path), 8, ["gdrec"], "auto", 1)
+        runs, _ = benchmark.add_run((), results)
+        entry = reel.shown(runs).value()["entry"]
+        seen = Image.open(entry["picture"]["file"]["path"]).convert("RGB")
+        assert seen.getpixel((5, 5)) == Image.new("RGB", (1, 1), color).getpixel((0, 0))
+        benchmark.forget(results)
+        del results, runs

@@ -38,7 +38,11 @@ def test_another_picture_leaves_nothing_of_the_answer_about_the_last_one() -> No
     own = replace(DONE, truth=None, settings=given)
     after = with_picture(own, OTHER)
     assert after == Session(OTHER, "the cup", given)
-    assert with_picture(DONE, OTHER).words == with_picture(replace(DONE, truth=None, absent=True), OTHER).words == ""
+    assert (
+        with_picture(replace(DONE, brought=True), OTHER).words == with_picture(replace(DONE, absent=True, brought=True), OTHER).words == ""
+    )
+    assert with_picture(with_truth(own, (1.0, 1.0, 50.0, 50.0)), OTHER).words == "the cup", "whose true box the visitor has drawn"
+    assert with_picture(with_question(replace(DONE, brought=True), "my own words", given), OTHER).words == "my own words"
     assert with_picture(None, OTHER) == Session(OTHER)
 
 

@@ -41,6 +41,23 @@ FAILED = ("failed", "error", "canceled", "cancelled")
 """What a task's status says where it will not be done."""
 
 
+UNFIT = (400, 413, 422)
+"""Statuses of refusals that may be due to one picture or its words."""
+
+
+class Refused(ModelError):
+    """The service does not take a request. status: of its reply."""
+
+    def __init__(self, said: str, status: int) -> None:
+        super().__init__(said)
+        self.status = status
+
+    @property
+    def of_token(self) -> bool:
+        """Whether it is about who asks."""
+        return self.status in (401, 403)
+
+
 @dataclass(frozen=True)
 class ApiSettings:
     """How the service is asked.
@@ -150,15 +167,39 @@ class ApiDetector:
     # ---- asking
 
     def _ask(self, image: Image.Image, text: str, file: Path) -> Detections:
-        until = time.monotonic() + self.settings.patience
+        until, fresh = time.monotonic() + self.settings.patience, not file.exists()
         record = self._begun(file, text)
-        if "task" not in record:
-            record["task"] = self._begin(image, text, record["key"], until)
+        if begun_before := "task" in record:
+            try:
+                objects = self._wait(record["task"], until, file)
+            except Refused as error:
+                if error.of_token:
+                    raise
+                begun_before = False  # the service has forgotten it; under its key it is not begun twice, should it still be there
+        if not begun_before:
+            record["task"] = self._begin_once(image, text, record["key"], until, file, fresh)
             _keep(file, record)
-        objects = self._wait(record["task"], until, file)
+            objects = self._wait(record["task"], until, file)
         found = _as_detections(objects)
         _keep(file, record | {"objects": objects})
         return found
+
+    def _begin_once(self, image: Image.Image, text: str, key: str, until: float, file: Path, fresh: bool) -> str:
+        """The task that a question becomes. Of what is refused nothing is kept, so that it costs nothing of the budget. DataError where the
+        service does not take this picture or these words, while it has answered others."""
+        try:
+            return self._begin(image, text, key, until)
+        except Refused as error:
+            if fresh:
+                file.unlink(missing_ok=True)
+            if error.status in UNFIT and self._has_answered():
+                raise DataError(str(error)) from error
+            raise
+
+    def _has_answered(self) -> bool:
+        """Whether the model has answered anything that is kept."""
+        records = (_read_record(file) for file in Path(self.settings.cache).glob("*.json"))
+        return any(r.get("model") == self.settings.model and "objects" in r for r in records)
 
     def _begin(self, image: Image.Image, text: str, key: str, until: float) -> str:
         s, buffer = self.settings, io.BytesIO()
@@ -184,7 +225,8 @@ class ApiDetector:
                     raise DataError("The service finished a task without objects in its result.")
                 return objects
             if status in FAILED:
-                file.unlink(missing_ok=True)  # or it would be asked about for ever
+                # Or it would be asked about for ever; by another name it counts for the budget
+                os.replace(file, file.with_name(f"{file.stem}-{task}-failed.json"))
                 raise DataError(f"The service could not do a task ({reply.get('error') or status}). The next run asks anew.")
             self._pause(self.settings.pause, until)
 
@@ -192,14 +234,14 @@ class ApiDetector:
         """The data of a reply. Whatever passes (a cut connection, 429, 5xx, the code that says so) is tried again, later each time."""
 
         def ask() -> dict[str, Any]:
-            response = request(self.client, method, path, **options)
+            response = request(self.client, method, path, until, **options)
             reply = read_json(response, _way_out(response))
             if reply.get("code") == DONE and isinstance(reply.get("data"), dict):
                 return dict(reply["data"])
             if reply.get("code") == RETRY:
                 raise Later(f"it asks to come back later (code {RETRY})")
             said = f"{response.status_code}, code {reply.get('code')}: {reply.get('msg', '')}"
-            raise ModelError(f"The service refused ({said}). {_way_out(response)}")
+            raise Refused(f"The service refused ({said}). {_way_out(response)}", response.status_code)
 
         return patiently(ask, self.settings.pause, until, "What was asked is kept; run again to go on.", self.sleep)
 

@@ -170,7 +170,7 @@ class Endpoint:
         token = asking.get() if self.of_visitors else None
         headers = {} if token is None else {"Authorization": f"Bearer {check_token(token, 'your login')}"}
         return patiently(
-            lambda: request(self.client, "POST", "/chat/completions", json=body, headers=headers),
+            lambda: request(self.client, "POST", "/chat/completions", until, json=body, headers=headers),
             self.settings.pause, until, "Ask again later, or see whether it is still running.", self.sleep,
         )  # fmt: skip
 
@@ -223,15 +223,20 @@ def _said(response: httpx.Response) -> str:
 
 
 def read_answer(q: Question, prompt: str, choice: Choice, template: PromptTemplate) -> Selection:
-    """The selection that an answer stands for. It must be an index and nothing else, or the word for none."""
+    """The selection that an answer stands for. It must be an index and nothing else, or the word for none. Probabilities by which another
+    answer would be the likeliest are those of something else, such as a thought that was written first."""
     count, own = len(q.candidates), own_answer(q.candidates)
-    shares = probabilities(choice, count, template)
-    if template.none and choice.text == template.none:
-        absent = shares[count] if shares else 1.0
-        return Selection(q.candidates, own, shares[:count], Reason.CHOSEN, prompt, left_out=q.left_out, absent=absent)
+    none = bool(template.none) and choice.text == template.none
     index = int(choice.text) if choice.text.isascii() and choice.text.isdigit() and len(choice.text) < 4 else count
-    if index >= count:
+    if index >= count and not none:
         return Selection(q.candidates, own, (), Reason.FALLBACK_NOT_AN_INDEX, prompt, left_out=q.left_out)
+    shares = probabilities(choice, count, template)
+    if shares and shares[count if none else index] < max(shares):
+        shares = ()
+    if none:  # as with an LLM of one's own, the likeliest candidate is named beside it
+        guess = shares.index(max(shares[:count])) if shares else own
+        absent = shares[count] if shares else 1.0
+        return Selection(q.candidates, guess, shares[:count], Reason.CHOSEN, prompt, left_out=q.left_out, absent=absent)
     reason = Reason.CHOSEN_FROM_PART if q.left_out else Reason.CHOSEN
     none_meant = (shares[count] if shares else 0.0) if template.none else None
     return Selection(q.candidates, index, shares[:count], reason, prompt, left_out=q.left_out, absent=none_meant)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from wrapper.candidates import IOU_THRESHOLD, Candidate, Selection, is_correct
 from wrapper.colors import with_colors
 from wrapper.errors import DataError
 from wrapper.expressions import normalise
+from wrapper.images import name_of
 from wrapper.pipeline import Stage
 from wrapper.selectors.base import Question
 from wrapper.selectors.hosted import logged_in
@@ -22,6 +24,7 @@ from wrapper.ui.view import Progress
 
 ORDERS = 10
 """In which a list is asked about again by the shuffle check."""
+NOT_HERE = "None of the models that proposed these boxes is here, so no LLM reads them. Press Locate to ask those that are."
 REMEMBERED = 64
 """Questions whose answers are remembered, so that an example asked again costs no GPU time."""
 
@@ -42,8 +45,9 @@ def seconds_to_shuffle(question: Question, pick: int, proposers: tuple[str, ...]
 
 
 def question(given: dict[str, Any]) -> tuple[Any, ...]:
-    """What an answer depends on: what was asked, and the models that are loaded, one of which may be for those who have logged in."""
-    return given, models.now().serial, logged_in()
+    """What an answer depends on: what was asked, the file's name, by which a file of boxes may know the picture, and the models that are
+    loaded, one of which may be for those who have logged in."""
+    return given, Path(name_of(given["picture"]) or "").name, models.now().serial, logged_in()
 
 
 @gr.cache(key=question, max_size=REMEMBERED)  # type: ignore[untyped-decorator]
@@ -95,7 +99,7 @@ def asked_again(s: Session, candidates: tuple[Candidate, ...], words: str) -> Se
     if not candidates:
         raise DataError("The list would be empty. Draw a box, or press Undo.")
     if not s.asked:
-        raise DataError("None of the models that proposed these boxes is here, so no LLM reads them. Press Locate to ask those that are.")
+        raise DataError(NOT_HERE)
     if not all(c.colors for c in candidates):  # those that a visitor drew have none yet
         candidates = tuple(with_colors(common.open_upload(s.picture.path), candidates))
     answered = _choose(candidates, words, s.picture.size, list(s.asked), s.settings.adapter)
@@ -107,6 +111,8 @@ def shuffled(s: Session) -> str:
     selection = s.answer
     if selection.prompt is None or selection.guess is None or not selection.probabilities:
         raise DataError("The LLM was not asked here, so there is no order to shuffle. Try a picture with several candidates.")
+    if not s.asked:
+        raise DataError(NOT_HERE)
     adapter = models.now().asked_by(s.asked).adapter_for(s.asked, s.settings.adapter)
     asked = Question(selection.candidates, normalise(s.words), s.picture.size, adapter)
     found = _shuffled(asked, selection.guess, s.asked)

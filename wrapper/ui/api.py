@@ -36,7 +36,7 @@ AT_ONCE = 4
 SOON = 0.2
 """Seconds after which a request says who is at work. Gradio ends it there if whoever asked has gone, and an answer that comes sooner is not
 held up."""
-_told: Kept[tuple[str, str, int], str] = Kept(TOLD, common.KEPT)  # as JSON, whose length is what it takes
+_told: Kept[tuple[str, str, str, int], str] = Kept(TOLD, common.KEPT)  # as JSON, whose length is what it takes
 _turn = threading.Lock()
 
 
@@ -65,7 +65,7 @@ def locate(
     """
     with common.as_page_errors():
         asked = repr((expression, proposers, adapter, least_probability, least_score, true_box))  # a program may send any kind of value
-        key = (common.fingerprint_of_upload(path), asked, models.now().serial)
+        key = (common.fingerprint_of_upload(path), Path(path or "").name, asked, models.now().serial)
         if (kept := _told.find(key)) is not None:
             told = json.loads(kept)
             if Path(told[0]).is_file():

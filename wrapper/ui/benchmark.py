@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,21 @@ from wrapper.adapters import AUTO
 from wrapper.candidates import IOU_THRESHOLD
 from wrapper.datasets import Example, Skipped
 from wrapper.datasets.archive import MAX_BYTES, MAX_FILES, read_zip
-from wrapper.errors import DataError, WrapperError
-from wrapper.evaluation.compare import methods_with
+from wrapper.errors import DataError, ImageError, WrapperError
 from wrapper.evaluation.live import Answer, answers, figures
 from wrapper.evaluation.methods import Method, every
 from wrapper.export import plain_cell
 from wrapper.presets import TINY_WEIGHTS
 from wrapper.ui import common, models, reel
 from wrapper.ui.canvas import reel as reel_component
+from wrapper.ui.compare import by_models, offered
 from wrapper.ui.described import describe
 from wrapper.ui.locate import Tab
 from wrapper.ui.picture import FileUpload
 from wrapper.ui.reel import Run
 from wrapper.ui.turns import turns
+from wrapper.ui.view import LOOKS_LIKE, out_of_place
+from wrapper.worlds import World, world_of
 
 BUNDLED = TINY_WEIGHTS / "results.json"
 LEAST, MOST = 8, 5000
@@ -48,12 +51,15 @@ REST = tuple(gr.skip() for _ in range(6))
 """Nothing new for what stands below the progress."""
 BATCH = 8
 SLICE = 4 * BATCH
+LOOKED_AT = 5
+"""Pictures of which the first that can be opened tells what the data are of."""
 
 
 @dataclass(frozen=True)
 class Results:
     """What is done so far of `asked` expressions. folder: where an uploaded data set is unpacked; left_out: which of its rows
-    were not used, and why; preset and seed: the models, and the scenes where there is no folder; spent: seconds so far."""
+    were not used, and why; preset and seed: the models, and the scenes where there is no folder; spent: seconds so far;
+    note: what the models do not know of such pictures."""
 
     data: str
     asked: int
@@ -64,6 +70,7 @@ class Results:
     seed: int
     done: tuple[Answer, ...]
     spent: float
+    note: str = ""
 
 
 def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
@@ -74,8 +81,15 @@ def seconds(examples: list[Example], methods: list[str], adapter: str) -> int:
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def _answers(examples: list[Example], methods: list[str], adapter: str) -> Iterator[list[Answer]]:
     with common.as_page_errors():
-        wrapper = models.now().wrapper
-        yield from answers(wrapper, examples, methods_with(wrapper, methods, adapter), BATCH)
+        parts = [answers(wrapper, examples, found, BATCH) for wrapper, found in by_models(methods, [adapter])]
+        for batches in zip(*parts, strict=True):
+            yield [_together(rows) for rows in zip(*batches, strict=True)]
+
+
+def _together(rows: tuple[Answer, ...]) -> Answer:
+    """One example's answers by models of several worlds, as one."""
+    failed = next((row.failed for row in rows if row.failed), None)
+    return Answer(rows[0].example, tuple(c for row in rows for c in row.compared), failed)
 
 
 def _in_slices(examples: list[Example], methods: list[str], adapter: str) -> Iterator[list[Answer]]:
@@ -168,12 +182,13 @@ def _measured(path: str | None, n: int | None, methods: list[str], adapter: str,
     if not methods:
         raise DataError("No method is chosen. Tick at least one.")
     count, number = min(MOST, max(1, int(n or LEAST))), int(seed or 0)
-    parsed = tuple(methods_with(models.now().wrapper, methods, adapter))
+    parsed = tuple(m for _, found in by_models(methods, [adapter]) for m in found)
     folder, handed = str(common.scratch()) if path else None, False
     try:
         data = read_zip(Path(path), Path(folder), count) if path and folder else datasets.read(f"refscenes:test:{count}:{number}")
         examples = data.examples[:count]
         name = data.name if folder is None else f"{Path(str(path)).name}, {len(examples)} expressions"
+        note = misplaced(examples, parsed)
         done: list[Answer] = []
         began = time.monotonic()
         for part in _in_slices(examples, methods, adapter):
@@ -184,10 +199,43 @@ def _measured(path: str | None, n: int | None, methods: list[str], adapter: str,
             left_out = (*data.skipped, *failed)
             handed = True
             spent = time.monotonic() - began
-            yield Results(name, len(examples), folder, left_out, parsed, models.now().name, number, tuple(done), spent)
+            yield Results(name, len(examples), folder, left_out, parsed, models.now().name, number, tuple(done), spent, note)
     finally:
         if folder and not handed:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def misplaced(examples: Sequence[Example], methods: Sequence[Method]) -> str:
+    """What is to be said of methods whose models were not made for such pictures, by the first of them that can be opened."""
+    for e in examples[:LOOKED_AT]:
+        with suppress(ImageError):
+            world = world_of(e.image.open())
+            clauses = dict.fromkeys(c for m in methods if (c := out_of_place(world, m.proposers)))
+            knowing = [name for name in models.fitting(world) if not out_of_place(world, [name])]
+            way_out = f" Tick {' and '.join(map(common.name_of, knowing))} for such pictures." if knowing else ""
+            return "".join(f"These look like {LOOKS_LIKE[world]}s, and {c}: those figures mean nothing.{way_out}" for c in clauses)
+    return ""
+
+
+def fitting_methods(path: str | None, methods: list[str]) -> Any:
+    """The methods that are ticked when data are brought: as they are where anything was ticked or unticked, else those that know such
+    pictures."""
+    if path is None or methods != usual_methods(World.SCENE):
+        return gr.skip()
+    folder = common.scratch()
+    try:
+        [first, *_] = read_zip(Path(path), folder, 1).examples
+        return usual_methods(world_of(first.image.open()))
+    except WrapperError as error:
+        return common.warn(error)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def usual_methods(world: World) -> list[str]:
+    """The methods that are ticked at first, for pictures of a world."""
+    found = every(models.fitting(world))
+    return [m for m in CHOSEN if m in found] or found
 
 
 def _shown(results: Results) -> tuple[Any, ...]:
@@ -212,9 +260,9 @@ def progress(results: Results, ahead: str | None = None) -> str:
     if ahead is None:
         ahead = f"about {results.spent / done * (total - done):.0f} s left" if done < total else "done"
     words = html.escape(f"{results.data}: {done} of {total}, {ahead}")
-    notes = ""
+    notes = f"<p>{html.escape(results.note)}</p>" if results.note else ""
     if results.left_out:
-        notes = f'<pre style="white-space:pre-wrap">{html.escape(datasets.summary(results.left_out, "trouble with"))}</pre>'
+        notes += f'<pre style="white-space:pre-wrap">{html.escape(datasets.summary(results.left_out, "trouble with"))}</pre>'
     return f'<label>{words}<br><progress max="{total}" value="{done}" style="width:100%">{words}</progress></label>{notes}'
 
 
@@ -332,11 +380,11 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
     """Lay the tab out inside the current Blocks; gives the choice of adapters."""
     gr.Markdown("### Measure now\nUnseen RefScenes pictures, or a data set of your own.")
     state, pressed = gr.State(None, time_to_live=3600, delete_callback=forget), gr.State(0)
-    found = every(models.asked().preset.proposers)
+    found = offered()
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
             chosen = gr.CheckboxGroup(
-                [(common.method_name(m), m) for m in found], value=[m for m in CHOSEN if m in found] or found[:1], label="Methods",
+                [(common.method_name(m), m) for m in found], value=usual_methods(World.SCENE), label="Methods",
                 info="GD: Grounding DINO asked with the whole expression; GDrec: asked for its noun groups, the subject first.",
             )  # fmt: skip
             n = gr.Slider(LEAST, MOST, 40, step=8, label="Expressions", info="How many are asked. Each model runs once for each.")
@@ -368,6 +416,7 @@ def build(first: Tab, tabs: gr.Tabs) -> gr.Dropdown:
 
     private: dict[str, Any] = {"api_visibility": "private"}
     asked, outputs = [upload, n, chosen, adapter, seed], [bar, rows, by_method, by_kind, kinds]
+    upload.upload(fitting_methods, [upload, chosen], [chosen], queue=False, **private)
     button.click(None, None, None, js=common.scroll_to("progress"), **private)
     button.click(lambda: gr.Button(visible=True), None, [stop], queue=False, **private)  # also while it waits for its turn
     begun = button.click(press, None, [pressed], queue=False, **private)

@@ -30,6 +30,7 @@ from wrapper.proposals import fingerprint
 from wrapper.selectors.llama import Llm
 from wrapper.ui import models
 from wrapper.worlds import World, world_of
+from wrapper.writing import appearing
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = {"florence2": "Florence-2", "gdrec": "GDrec", "gd": "Grounding DINO", "yolox": "YOLOX", BY_HAND: "you"}
@@ -155,10 +156,12 @@ def times(ms: Mapping[str, float]) -> str:
 
 
 def take_in(path: str) -> str:
-    """An uploaded file in a folder of ours, where it stays as long as a session about it is kept, under a name that says nothing."""
-    taken = kept("upload", path, str(Path(path).stat().st_mtime_ns)) / f"picture{Path(path).suffix.lower()[:5]}"
+    """An uploaded file in a folder of ours, where it stays as long as a session about it is kept, under its own name: a file of boxes may
+    know it by that. Nobody is shown it."""
+    taken = kept("upload", path, str(Path(path).stat().st_mtime_ns)) / Path(path).name
     if not taken.is_file():
-        shutil.copy(path, taken)
+        with appearing(taken) as partial:
+            shutil.copy(path, partial)
     return str(taken)
 
 
@@ -183,10 +186,14 @@ def for_browser(path: str) -> Path:
         plain = found.format in ("JPEG", "PNG", "WEBP") and found.mode in ("RGB", "L") and getattr(found, "n_frames", 1) == 1
         bare = set(found.info) <= HARMLESS and not found.getexif() and Path(path).stat().st_size <= MOST_BYTES_SHOWN
         suffix = f".{(found.format or '').lower()}"
-    if plain and bare:
-        return Path(shutil.copy(path, folder / f"picture{suffix}"))
-    open_upload(path).save(folder / "picture.jpg", quality=95)
-    return folder / "picture.jpg"
+    whole = plain and bare
+    shown = folder / (f"picture{suffix}" if whole else "picture.jpg")
+    with appearing(shown) as partial:
+        if whole:
+            shutil.copy(path, partial)
+        else:
+            open_upload(path).save(partial, quality=95)
+    return shown
 
 
 def kept(*key: str) -> Path:

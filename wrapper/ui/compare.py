@@ -13,6 +13,7 @@ from wrapper.errors import DataError, WrapperError
 from wrapper.evaluation import compare as comparing
 from wrapper.evaluation.compare import Compared, Order
 from wrapper.evaluation.methods import Method, every
+from wrapper.pipeline import Wrapper
 from wrapper.ui import common, models
 from wrapper.ui.canvas import board
 from wrapper.ui.locate import GONE, Request, Tab, in_turn
@@ -42,12 +43,17 @@ def chosen_methods(s: Session, chosen: Sequence[str], adapters: Sequence[str]) -
     with each of the adapters."""
     fitting = models.fitting(s.picture.world)
     usual = every((*fitting, "gd") if "gdrec" in fitting and "gd" in models.proposers() else fitting)
-    groups: dict[int, tuple[Any, dict[Method, None]]] = {}
-    for text in chosen or usual:
+    return [methods for _, methods in by_models(chosen or usual, adapters)]
+
+
+def by_models(texts: Sequence[str], adapters: Sequence[str]) -> list[tuple[Wrapper, list[Method]]]:
+    """Methods as they are written, those with an LLM with each of the adapters, by the models that are asked together."""
+    groups: dict[int, tuple[Wrapper, dict[Method, None]]] = {}
+    for text in texts:
         wrapper = models.now().asked_by(Method.parse(text).proposers)
         found = [m for adapter in adapters or [AUTO] for m in comparing.methods_with(wrapper, [text], adapter)]
         groups.setdefault(id(wrapper), (wrapper, {}))[1].update(dict.fromkeys(found))
-    return [list(methods) for _, methods in groups.values()]
+    return [(wrapper, list(methods)) for wrapper, methods in groups.values()]
 
 
 def name_of(row: Compared) -> str:
@@ -160,7 +166,7 @@ def build(tab: gr.Tab, first: Tab) -> gr.Dropdown:
     """Lay the tab out inside the current Blocks; gives the choice of adapters."""
     shows = board()
     with gr.Accordion("What to compare", open=False):
-        found = [text for text in every(models.proposers()) if _asked_together(text)]
+        found = offered()
         chosen = gr.CheckboxGroup(
             [(common.method_name(text), text) for text in found], value=[], label="Methods",
             info="None ticked: every method that knows such a picture.",
@@ -184,9 +190,9 @@ def build(tab: gr.Tab, first: Tab) -> gr.Dropdown:
     return adapters
 
 
-def _asked_together(text: str) -> bool:
-    """Whether one LLM reads the boxes of all of a method's proposers."""
+def offered() -> list[str]:
+    """Every method of which one LLM reads the boxes of all proposers."""
     loading = models.asked()
     photographs = set(loading.preset_for_photographs.proposers if loading.preset_for_photographs else ())
-    names = set(Method.parse(text).proposers)
-    return names <= photographs or not names & photographs
+    named = [(text, set(Method.parse(text).proposers)) for text in every(models.proposers())]
+    return [text for text, names in named if names <= photographs or not names & photographs]

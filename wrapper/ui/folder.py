@@ -5,6 +5,7 @@ import secrets
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import gradio as gr
 
 from wrapper.candidates import Box, Selection
 from wrapper.errors import DataError, ImageError, ModelError, WrapperError, at_the_cost_of_a_row
-from wrapper.expressions import MAX_EXPRESSION, written
+from wrapper.images import picture_size
 from wrapper.kept import Kept
 from wrapper.labels import as_coco, as_jsonl, as_label_studio, as_yolo, label_studio_config
 from wrapper.selectors.hosted import asked_with
@@ -23,7 +24,6 @@ from wrapper.ui.queue import GONE, Item, Queue, parse_words, told_apart
 from wrapper.ui.session import Picture, Session, Settings
 from wrapper.ui.turns import turns
 from wrapper.ui.view import View, boxes, headline, picture, sentence, sureness, trouble
-from wrapper.worlds import World
 
 MOST = 500
 """Pictures, and questions about them, in one queue."""
@@ -54,11 +54,11 @@ def begin(request: Request) -> tuple[str, Queue]:
         raise DataError(f"These are {sum(map(len, asked))} questions; {MOST} can be asked together. Choose fewer pictures or expressions.")
     items, unread = list[Item](), dict[int, str]()
     for path, name, wanted in zip(paths, told_apart(own), asked, strict=True):
-        file, size, world, why = _opened(str(path))
+        file, size, why = _opened(str(path))
         for words in wanted:
             if why:
                 unread[len(items)] = why
-            items.append(Item(file, name, size, written(words[:MAX_EXPRESSION]), world))
+            items.append(Item(file, name, size, words))
     token = secrets.token_urlsafe(12)
     queue = Queue.begin(common.kept("folder", token), items)
     for item, why in unread.items():
@@ -67,13 +67,14 @@ def begin(request: Request) -> tuple[str, Queue]:
     return token, queue
 
 
-def _opened(path: str) -> tuple[str, tuple[int, int], str, str]:
-    """An uploaded picture's file, size and world, and why it cannot be opened, which costs itself only."""
+def _opened(path: str) -> tuple[str, tuple[int, int], str]:
+    """An uploaded picture's file and size, and why it cannot be opened, which costs itself only. From its header: decoding hundreds would
+    hold everybody up."""
     try:
         file = common.uploaded(path)
-        return file, common.open_upload(file).size, common.world_of_file(file).value, ""
+        return file, picture_size(Path(file)), ""
     except ImageError as error:
-        return "", (0, 0), World.PHOTOGRAPH.value, str(error)
+        return "", (0, 0), str(error)
 
 
 def found(token: str) -> Queue:
@@ -96,7 +97,9 @@ def run(event: gr.EventData, visit: gr.Request, login: gr.OAuthToken | None = No
         token, queue = (request.session, found(request.session)) if request.session else begin(request)
         yield shown(request.number, token, queue, None, busy=True).value()
         began, first, more = time.monotonic(), not request.session, False
-        for i in queue.open(again=request.text("again") == "failed"):
+        if request.text("again") == "failed":
+            queue.retry()
+        for i in queue.open():
             if turns.are_over(_visitor(visit), request.number):
                 break
             if more := time.monotonic() - began > SLICE:
@@ -122,7 +125,8 @@ def _asked(item: Item) -> tuple[Selection, tuple[str, ...]]:
     if not min(item.size):
         common.uploaded(item.path)  # says what is wrong
     try:
-        s = answers.settled(session(item))
+        seen = common.open_upload(item.path)
+        s = answers.settled(Session(replace(_picture(item), world=common.world_of_file(item.path, seen)), item.words, Settings()), seen)
     except gr.Error as error:
         if isinstance(error.__cause__, WrapperError):
             raise error.__cause__ from None
@@ -130,13 +134,8 @@ def _asked(item: Item) -> tuple[Selection, tuple[str, ...]]:
     return s.answer, s.asked
 
 
-def session(item: Item) -> Session:
-    """An item's question as a session."""
-    return Session(_picture(item), item.words, Settings())
-
-
 def _picture(item: Item) -> Picture:
-    return Picture(item.path, item.size, World(item.world))
+    return Picture(item.path, item.size)
 
 
 def look(event: gr.EventData) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MOST_BYTES = 100_000_000
 """Of a request that is no upload: a picture of 60 MB inside it, which base64 makes a third larger, and words. Gradio itself bounds uploads
 (`max_file_size`)."""
+UPLOAD = "/gradio_api/upload"
+"""The end of the path of uploads, with what it stands below: an endpoint may be called "upload" too."""
 
 
 class RequestLimit:
@@ -16,7 +18,7 @@ class RequestLimit:
         self.app, self.most = app, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].endswith("/upload"):
+        if scope["type"] != "http" or scope["path"].endswith(UPLOAD):
             await self.app(scope, receive, send)
             return
         said = Headers(scope=scope).get("content-length", "")

@@ -3,7 +3,7 @@ shows of it is `wrapper.ui.view`."""
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from wrapper.ui.store import sessions
 from wrapper.ui.turns import turns
 from wrapper.ui.view import Progress, View, trouble, view
 from wrapper.worlds import World
+from wrapper.writing import appearing
 
 CHOICES = {"gdrec": "Grounding DINO (GDrec)"}
 """What a proposer is called where it is chosen, if not by its name."""
@@ -149,27 +150,33 @@ def ask(request: Request, given: Settings) -> Iterator[View]:
     yield from answered(request.number, with_question(request.found(), request.text("words"), given))
 
 
+def shown_with(request: Request, given: Settings) -> Session:
+    """The session that was shown, with the adapter and thresholds as they stand now; its boxes came from who was asked then."""
+    s = request.found()
+    return replace(s, settings=replace(s.settings, adapter=given.adapter, thresholds=given.thresholds))
+
+
 def again(request: Request, given: Settings) -> Iterator[View]:
     """Only the LLM is asked, about the boxes as they are."""
-    s = request.found()
+    s = shown_with(request, given)
     yield told(request.number, answers.asked_again(s, s.answer.candidates, request.text("words")))
 
 
 def take_box(request: Request, given: Settings) -> Iterator[View]:
     """A candidate is taken off the list."""
-    s = request.found()
+    s = shown_with(request, given)
     yield told(request.number, answers.asked_again(s, without(s, request.whole("index")), s.words))
 
 
 def add_box(request: Request, given: Settings) -> Iterator[View]:
     """A candidate is added."""
-    s = request.found()
+    s = shown_with(request, given)
     yield told(request.number, answers.asked_again(s, with_box(s, request.box(), request.text("label")), s.words))
 
 
 def move_box(request: Request, given: Settings) -> Iterator[View]:
     """A candidate gets another box."""
-    s = request.found()
+    s = shown_with(request, given)
     yield told(request.number, answers.asked_again(s, moved(s, request.whole("index"), request.box()), s.words))
 
 
@@ -205,6 +212,9 @@ def replay(request: Request, given: Settings) -> Iterator[View]:
             "trace and its picture together."
         )
     selection = found.selection
+    for c in selection.candidates:
+        if not (-size[0] <= c.box[0] <= c.box[2] <= 2 * size[0] and -size[1] <= c.box[1] <= c.box[3] <= 2 * size[1]):
+            raise DataError("This trace has a box far outside its picture. Take a trace.json as the page writes it.")
     asked = tuple(name for name in models.proposers() if any(name in c.sources for c in selection.candidates))
     picture = Picture(path, size, common.world_of_file(path))
     step = told(request.number, with_answer(Session(picture, written(found.expression), given, truth=found.truth), selection, asked))
@@ -225,7 +235,7 @@ def scene(request: Request, given: Settings, category: str) -> Iterator[View]:
     picture = drawn.picture()
     picture.save(file)
     common.remember_scene(file)
-    s = Session(Picture(str(file), picture.size, World.SCENE), drawn.expression.text, given, truth=drawn.box)
+    s = Session(Picture(str(file), picture.size, World.SCENE), drawn.expression.text, given, truth=drawn.box, brought=True)
     yield from answered(request.number, s)
 
 
@@ -243,7 +253,7 @@ def of_example(number: int, given: Settings) -> Session:
     size = common.open_upload(path).size
     truth = None if row["bbox"] is None else tuple(float(v) for v in row["bbox"])
     picture = Picture(path, size, World(row.get("world", "scene")))
-    return Session(picture, row["expression"], given, truth=truth, absent=truth is None)  # type: ignore[arg-type]
+    return Session(picture, row["expression"], given, truth=truth, absent=truth is None, brought=True)  # type: ignore[arg-type]
 
 
 def opened(event: gr.EventData, visit: gr.Request, remembered: Any, *given: Any) -> Iterator[Value]:
@@ -335,10 +345,11 @@ def _file(name: str, kind: str) -> dict[str, str]:
         raise DataError(f"There is no download {kind!r}; there are picture, {', '.join(FILES)}.")
     path = common.kept("download", name, kind) / ("annotated.png" if kind == "picture" else FILES[kind][0])
     if not path.is_file():
-        if kind == "picture":
-            annotate(common.open_upload(s.picture.path), s.answer, s.truth).save(path)
-        else:
-            path.write_text(FILES[kind][1](s), encoding="utf-8")
+        with appearing(path) as partial:
+            if kind == "picture":
+                annotate(common.open_upload(s.picture.path), s.answer, s.truth).save(partial)
+            else:
+                partial.write_text(FILES[kind][1](s), encoding="utf-8")
     return {"path": str(path), "name": path.name}
 
 
@@ -416,10 +427,15 @@ def restore(remembered: Any, request: gr.Request) -> tuple[Any, ...]:
     """The settings of the link, of the answer that it names, or of the last visit."""
     if s := sessions.find(request.query_params.get("answer", "")):
         g = s.settings
-        proposers, adapter, probability, score = list(g.proposers), g.adapter, g.thresholds.probability, g.thresholds.score
+        proposers, adapter, probability, score = offered(g.proposers), g.adapter, g.thresholds.probability, g.thresholds.score
     else:
         proposers, adapter, probability, score = linked(remembered, dict(request.query_params))
     return gr.update(choices=choices(), value=proposers), common.adapter_choice(adapter), probability, score
+
+
+def offered(proposers: Sequence[Any]) -> list[str]:
+    """Those that can be chosen, of some that may be anything: Gradio refuses every question with another one among them."""
+    return [name for _, name in choices() if name in proposers]
 
 
 def linked(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, float, float]:
@@ -427,7 +443,7 @@ def linked(remembered: Any, link: Mapping[str, str]) -> tuple[list[str], str, fl
     those of the last visit, and the page's own for what makes no sense; what a browser remembers may be anything."""
     kept = [*remembered, None, None, None, None][:4] if isinstance(remembered, list) else [None] * 4
     proposers = link["proposers"].split(",") if "proposers" in link else kept[0]
-    proposers = [p for p in models.proposers() if p in proposers] if isinstance(proposers, list) else []
+    proposers = offered(proposers) if isinstance(proposers, list) else []
     adapter = link.get("adapter", kept[1])
     probability, score = (_share(link.get(name, value)) for name, value in zip(("probability", "score"), kept[2:], strict=True))
     return proposers, adapter if isinstance(adapter, str) else AUTO, probability, score

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from wrapper.candidates import Box, Selection
-from wrapper.errors import DataError
+from wrapper.errors import DataError, ExpressionError
+from wrapper.expressions import written
+from wrapper.images import SUFFIXES
 from wrapper.labels import Label
 from wrapper.trace import read_trace, trace
 from wrapper.writing import whole_lines, write_whole
@@ -25,13 +27,12 @@ GONE = "These pictures are not kept any longer: they are kept for an hour after 
 @dataclass(frozen=True)
 class Item:
     """What is asked. name: of the picture's file as its owner has it; path: where it is; size: (width, height) in pixels, zeros where it
-    cannot be opened; world: what it shows, a value of `World`."""
+    cannot be opened."""
 
     path: str
     name: str
     size: tuple[int, int]
     words: str
-    world: str = "photograph"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Queue:
         self._lock = threading.Lock()
         try:
             listed = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
-            self.items = tuple(Item(i["path"], i["name"], (i["size"][0], i["size"][1]), i["words"], i["world"]) for i in listed)
+            self.items = tuple(Item(i["path"], i["name"], (i["size"][0], i["size"][1]), i["words"]) for i in listed)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise DataError(GONE) from error
         self._states: dict[int, State] = {}
@@ -78,7 +79,7 @@ class Queue:
     @classmethod
     def begin(cls, folder: Path, items: Sequence[Item]) -> "Queue":
         """Write a new one into an empty folder."""
-        rows = [{"path": i.path, "name": i.name, "size": list(i.size), "words": i.words, "world": i.world} for i in items]
+        rows = [{"path": i.path, "name": i.name, "size": list(i.size), "words": i.words} for i in items]
         write_whole(folder / ITEMS, json.dumps(rows))
         return cls(folder)
 
@@ -86,10 +87,16 @@ class Queue:
         """What is known of an item, by its place among them."""
         return self._states.get(item, State())
 
-    def open(self, again: bool = False) -> list[int]:
-        """Items that the models have not answered yet; again: also those that failed, which nobody has decided about."""
+    def open(self) -> list[int]:
+        """Items that the models have not answered yet."""
         states = [self.state(i) for i in range(len(self.items))]
-        return [i for i, s in enumerate(states) if s.selection is None and not s.checked and (again or s.failed is None)]
+        return [i for i, s in enumerate(states) if not s.done and not s.checked]
+
+    def retry(self) -> None:
+        """Those that failed, and about which nobody has decided, are to be asked once more."""
+        for i in range(len(self.items)):
+            if self.state(i).failed is not None and not self.state(i).checked:
+                self._add({"item": i, "retry": True})
 
     @property
     def nbytes(self) -> int:
@@ -149,6 +156,8 @@ class Queue:
             item, before = line["item"], self.state(line["item"])
             if "answer" in line:
                 now = replace(before, selection=read_trace(line["answer"]).selection, asked=tuple(map(str, line["asked"])), failed=None)
+            elif "retry" in line:
+                now = replace(before, failed=None)
             elif "failed" in line:
                 now = replace(before, failed=str(line["failed"]))
             else:
@@ -161,16 +170,24 @@ class Queue:
 
 def parse_words(text: str, names: Sequence[str]) -> list[list[str]]:
     """For each picture what is asked about it, from lines of words: a line is about every picture, or about those of a name where it begins
-    with that and a colon ("mug.jpg: the blue mug"). DataError where a picture is asked about nothing."""
-    own: dict[str, list[str]] = {name: [] for name in names}
+    with that and a colon ("mug.jpg: the blue mug"), in whatever letters. DataError where a picture is asked about nothing, for a line about
+    a picture that is not there, and for words that cannot be asked, with their line."""
+    own: dict[str, list[str]] = {name.casefold(): [] for name in names}
     common: list[str] = []
     for line in (line.strip() for line in text.splitlines()):
-        named = next((name for name in own if line.startswith(name) and line[len(name) :].lstrip().startswith(":")), None)
-        if named is not None:
-            own[named].append(line[len(named) :].lstrip().removeprefix(":").strip())
-        elif line:
-            common.append(line)
-    found = [list(dict.fromkeys([*common, *(w for w in own[name] if w)])) for name in names]
+        named = next((n for n in own if line.casefold().startswith(n) and line[len(n) :].lstrip().startswith(":")), None)
+        head = line.partition(":")[0].strip()
+        words = line if named is None else line[len(named) :].lstrip().removeprefix(":").strip()
+        if named is None and ":" in line and head.casefold().endswith(SUFFIXES):
+            raise DataError(f"There is no picture {head} among these. Choose it too, or take its line away.")
+        if not words:
+            continue
+        try:
+            asked = written(words)
+        except ExpressionError as error:
+            raise DataError(f"“{line[:60]}” cannot be asked: {error}") from error
+        (common if named is None else own[named]).append(asked)
+    found = [list(dict.fromkeys([*common, *own[name.casefold()]])) for name in names]
     if without := [name for name, words in zip(names, found, strict=True) if not words]:
         raise DataError(f"Nothing is asked about {without[0]}. Write a line for all pictures, or one that begins with “{without[0]}:”.")
     return found

@@ -1,8 +1,9 @@
 """A measured run's answers one at a time: those that are wrong, those that the LLM is least sure of, those about which methods disagree;
 and what became better or worse from one method or run to another."""
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,7 @@ from wrapper.ui.session import Picture, Session, Settings
 from wrapper.ui.store import sessions
 from wrapper.ui.view import RIGHT, WRONG, View, boxes, headline, picture, sentence, sureness, trouble, view
 from wrapper.worlds import World
+from wrapper.writing import appearing
 
 ORDERS = {
     "wrong": "wrong", "margin": "least sure", "disagreement": "not agreed on", "better": "better here", "worse": "worse here",
@@ -25,10 +27,12 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured: the methods, and the answers so far."""
+    """What was measured: the methods, and the answers so far. token: what its pictures are kept under, which cannot be guessed; rows are
+    called alike in every upload."""
 
     methods: tuple[Method, ...]
     done: tuple[Answer, ...]
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,10 @@ def entry(a: Answer, one: Column) -> dict[str, Any]:
 def session(a: Answer, one: Column) -> Session:
     """An answer as a session, with its picture in a file."""
     drawn = a.example.image.open()
-    file = common.kept("reel", str(id(one.run.done[0])), a.example.id) / "picture.png"
+    file = common.kept("reel", one.run.token, a.example.id) / "picture.png"
     if not file.is_file():
-        drawn.save(file)
+        with appearing(file) as partial:
+            drawn.save(partial)
     if a.example.id.startswith("refscenes/"):
         common.remember_scene(file)
     method = one.run.methods[one.method]

@@ -39,7 +39,7 @@ class Settings:
 class Session:
     """words: as they were written. truth: the true box, where it is known. absent: whether it is known that nothing is meant. answered: the
     method's own answer, whatever the thresholds, None before there is one; asked: the proposers that it came from. recalled: it was
-    remembered, and its times are of then. edited: the list is not as it was proposed."""
+    remembered, and its times are of then. edited: the list is not as it was proposed. brought: the words came with the picture."""
 
     picture: Picture
     words: str = ""
@@ -50,6 +50,7 @@ class Session:
     asked: tuple[str, ...] = ()
     recalled: bool = False
     edited: bool = False
+    brought: bool = False
 
     @property
     def selection(self) -> Selection | None:
@@ -69,8 +70,7 @@ def with_picture(before: Session | None, picture: Picture) -> Session:
     picture."""
     if before is None:
         return Session(picture)
-    own = before.truth is None and not before.absent
-    return Session(picture, before.words if own else "", before.settings)
+    return Session(picture, "" if before.brought else before.words, before.settings)
 
 
 def with_question(s: Session, words: str, settings: Settings) -> Session:

@@ -3,7 +3,7 @@
 The page draws labels and expressions, which are anybody's, as text and never as HTML.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -22,6 +22,7 @@ from wrapper.vocabulary import detector_words, unknown_subject
 from wrapper.worlds import World
 
 OF_SCENES = frozenset(("florence2", "gdrec", "gd"))
+LOOKS_LIKE = {World.PHOTOGRAPH: "photograph", World.SCENE: "drawn scene"}
 RIGHT, WRONG = "right", "wrong"
 
 
@@ -236,19 +237,23 @@ def out_of_its_world(s: Session) -> str | None:
     None where that is not so, and for full-size models."""
     if models.now().name not in models.ABOUT or not s.asked:
         return None
+    if clause := out_of_place(s.picture.world, s.asked):
+        return f"This looks like a {LOOKS_LIKE[s.picture.world]}, and {clause}."
     of_scenes = bool(OF_SCENES & set(s.asked))
-    if (s.picture.world is World.SCENE) is not of_scenes:
-        return _misplaced(of_scenes)
     words = scene_words() if of_scenes else detector_words() if set(s.asked) == {"yolox"} else None
     if words is None or (unknown := unknown_subject(s.words, words)) is None:
         return None
     return f"“{unknown}” is none of the {len(words)} kinds of thing that {'these models' if of_scenes else 'YOLOX'} can name."
 
 
-def _misplaced(of_scenes: bool) -> str:
-    if of_scenes:
-        return "This looks like a photograph, and the bundled Florence-2 and Grounding DINO know drawn scenes only."
-    return "This looks like a drawn scene, and YOLOX knows photographs only."
+def out_of_place(world: World, asked: Collection[str]) -> str | None:
+    """Which of the bundled models that are asked were not made for such pictures, as a clause; None where all were, and for full-size
+    ones."""
+    if models.asked().name not in models.ABOUT:
+        return None
+    if world is World.PHOTOGRAPH and OF_SCENES & set(asked):
+        return "the bundled Florence-2 and Grounding DINO know drawn scenes only"
+    return "YOLOX knows photographs only" if world is World.SCENE and "yolox" in asked else None
 
 
 def notes(world: World, asked: Sequence[str]) -> list[str]:
@@ -257,10 +262,9 @@ def notes(world: World, asked: Sequence[str]) -> list[str]:
     if name not in models.ABOUT:
         return []
     fitting = asked or models.fitting(world)
-    of_scenes = bool(OF_SCENES & set(fitting))
-    if (world is World.SCENE) is not of_scenes:
-        other = "Try New scene, or start the app with --preset auto." if of_scenes else "Try a photograph."
-        return [f"{_misplaced(of_scenes)} {other}"]
+    if clause := out_of_place(world, fitting):
+        other = "Try New scene, or start the app with --preset auto." if world is World.PHOTOGRAPH else "Try a photograph."
+        return [f"This looks like a {LOOKS_LIKE[world]}, and {clause}. {other}"]
     if world is World.PHOTOGRAPH and "yolox" in fitting:
         kinds = detector_words()
         named = f"In photographs YOLOX can name {len(kinds)} kinds of thing"  # up to the colon it is always in view

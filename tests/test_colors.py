@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from wrapper.candidates import Candidate
-from wrapper.colors import COLORS, SPOKEN, TABLE, colors_named, name_colors, with_colors
+from wrapper.colors import COLORS, SPOKEN, TABLE, colors_joined, colors_named, name_colors, with_colors
 from wrapper.pipeline import collect
 from wrapper.prompt import PromptTemplate, render
 
@@ -104,9 +104,41 @@ def test_only_colours_that_the_expression_names_are_told() -> None:
     cup = replace(mug, label="cup", colors=("white", "blue"))
     assert lines("the mug on the left", mug, cup) == ["mug = 0", "cup = 1"]
     assert lines("Red mug", mug, cup) == ["mug red = 0", "cup = 1"]
-    assert lines("the WHITE-and-red mug", mug, cup) == ["mug red white = 0", "cup white = 1"]
+    assert lines("the WHITE mug with red spots", mug, cup) == ["mug red white = 0", "cup white = 1"]
     assert lines("the white mug beside a red one", mug, cup) == lines("the red mug beside a white one", mug, cup), "not in the words' order"
     assert lines("the green mug", mug, cup) == ["mug = 0", "cup = 1"]
+
+
+@pytest.mark.parametrize(
+    "words", ["the black and white cat", "White/black cat", "black-and-white cat", "cat in white & black", "a black white cat"]
+)
+def test_of_colours_named_together_only_what_has_all_is_told(words: str) -> None:
+    black, white, both = (Candidate((1, 2, 3, 4), "cat", None, "d", colors=c) for c in (("black",), ("white", "gray"), ("white", "black")))
+    assert lines(words, black, both, white) == ["cat = 0", "cat white black = 1", "cat = 2"]
+    assert lines(words, black, white) == ["cat black = 0", "cat white = 1"], "where nothing has both, what has one is told"
+    assert lines(words, replace(black, label="white cat"), both, white)[0] == "white cat black = 0", "a label may say one of them"
+
+
+def test_colours_of_several_things_are_told_of_each() -> None:
+    red, both = (Candidate((1, 2, 3, 4), "car", None, "d", colors=c) for c in (("red",), ("red", "blue")))
+    for words in ("the red car by the blue one", "red car and a blue car", "man in red with blue trousers"):
+        assert lines(words, red, both) == ["car red = 0", "car red blue = 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("black and white and red all over", [("black", "white", "red")]),
+        ("blue, white, and gold flag by a red and tan box", [("blue", "white", "yellow"), ("red", "brown")]),
+        ("grey and silver", []),
+        ("red brick and white wall", []),
+        ("infrared blue", []),
+        ("red bluebird", []),
+        ("RED AND BLUE", [("red", "blue")]),
+    ],
+)
+def test_colours_named_together_are_found(text: str, joined: list[tuple[str, ...]]) -> None:
+    assert colors_joined(text) == joined
 
 
 @pytest.mark.parametrize(("words", "told"), [("the grey dog", "gray"), ("silver dog", "gray"), ("Tan dog", "brown"), ("a grayish dog", "")])
@@ -119,6 +151,36 @@ def test_a_colour_is_told_by_one_name_whatever_it_is_called(words: str, told: st
 def test_a_colour_that_a_label_says_is_not_told_again() -> None:
     fruit = Candidate((1, 2, 3, 4), "Orange", None, "d", colors=("orange",))
     assert lines("the orange on the left", fruit, replace(fruit, label="apple")) == ["Orange = 0", "apple orange = 1"]
+
+
+UNSEEN = PromptTemplate(unseen=", no {color}", prompt="{candidates}\n{expression}?")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("the Red mug", ""),
+        ("the green mug", ", no green"),
+        ("Silver or tan mug", ", no gray, no brown"),
+        ("blue-and-green mug", ", no blue, no green"),
+        ("the mug beside the purple one", ""),
+        ("the mug", ""),
+    ],
+)
+def test_an_llm_is_told_of_a_colour_that_is_asked_for_and_that_nothing_shows(words: str, told: str) -> None:
+    listed = [
+        Candidate((1, 2, 3, 4), "mug", None, "d", colors=("red",)),
+        Candidate((1, 2, 3, 4), "violet mug", None, "d", colors=("white",)),
+    ]
+    for order in (listed, listed[::-1]):
+        assert render(order, words, UNSEEN, (10, 10)).splitlines()[-1] == f"{words}{told}?"
+
+
+def test_nothing_is_told_of_colours_where_nobody_looked() -> None:
+    mug = Candidate((1, 2, 3, 4), "mug", None, "d")
+    assert render([mug], "the green mug", UNSEEN, (10, 10)).endswith("the green mug?")
+    assert render([], "the green mug", UNSEEN, (10, 10)).endswith("the green mug?")
+    assert render([replace(mug, colors=("red",))], "the green mug", replace(UNSEEN, unseen=""), (10, 10)).endswith("the green mug?")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ SPOKEN = {color: color for color in COLORS} | {
     "navy": "blue", "maroon": "red", "violet": "purple", "lavender": "purple",
 }  # fmt: skip
 """What people call a colour, and which of the eleven it is. Without "cream", which is mostly eaten."""
+_WORD = f"(?:{'|'.join(sorted(SPOKEN, key=len, reverse=True))})"
+JOINED = re.compile(rf"(?<![^\W\d_]){_WORD}(?:(?:\s*(?:,|&|/|\+|-)\s*|\s+)(?:and[\s-]+)?{_WORD})+(?![^\W\d_])")
+"""Words for colours with nothing between them but "and", a sign or a blank."""
 TABLE = Path(__file__).with_name("colors.txt")
 LEVELS = 16
 """Of each of red, green and blue in the table."""
@@ -46,6 +49,15 @@ def colors_named(text: str) -> tuple[str, ...]:
     ('gray', 'red')
     """
     return tuple(dict.fromkeys(SPOKEN[word] for word in re.findall(r"[^\W\d_]+", text.lower()) if word in SPOKEN))
+
+
+def colors_joined(text: str) -> list[tuple[str, ...]]:
+    """Colours that a text names of one thing, several together: "black and white", "red/blue", "brown-and-white", "blue, white and red".
+
+    >>> colors_joined("the black-and-white cat by a red box with a gray lid")
+    [('black', 'white')]
+    """
+    return [found for run in JOINED.findall(text.lower()) if len(found := colors_named(run)) > 1]
 
 
 @cache

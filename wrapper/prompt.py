@@ -6,12 +6,12 @@ best to the wording it has seen.
 
 import json
 import string
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from wrapper.candidates import BY_HAND, Candidate
-from wrapper.colors import colors_named
+from wrapper.colors import colors_joined, colors_named
 from wrapper.errors import ModelError
 from wrapper.settings_file import read_json
 
@@ -26,14 +26,16 @@ class PromptTemplate:
     says {score} or {source}, else at its end) where there is a score ({score}), and where the candidates come from more than one proposer
     ({sources}: all who propose it; {source}: the one whose label leads). also: what follows the label for each other label of the same
     object ({label}). color: what is said for each colour that the picture shows there and the labels do not say ({color}; empty where the
-    LLM is not told), where the line says {colors}, else behind the label; where it says {asked_colors}, only for those that the
-    expression names. prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and {indices} (0,1,2...).
-    system: a system message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels to which the picture's
-    longer side is scaled in the text, 0 for coordinates as they are. date: what chat templates that name a date are told, as Llama 3.2's
-    does; they would name today's, and the same question would be another one tomorrow. none: the answer that none of the candidates is
-    meant, empty where the LLM has not learnt one. temperature: what log-probabilities are divided by, fitted on validation data so that
-    probabilities are true (Guo et al. 2017); 0 where that was not done. none_bias: what is added to the log-probability of none after
-    that, chosen on validation data: an LLM that learnt from lists we drew finds it too improbable on those of real detectors.
+    LLM is not told), where the line says {colors}, else behind the label; where it says {asked_colors}, only for those that the expression
+    names. unseen: what follows the expression for each colour that it names and neither a label says nor the picture shows of any candidate
+    ({color}; empty where the LLM is not told). prompt: the whole text, from {candidates} (the lines, one below the other), {expression} and
+    {indices} (0,1,2...). system: a system message, none where empty. decimals: digits behind the point of a coordinate. long_side: pixels
+    to which the picture's longer side is scaled in the text, 0 for coordinates as they are. date: what chat templates that name a date are
+    told, as Llama 3.2's does; they would name today's, and the same question would be another one tomorrow. none: the answer that none of
+    the candidates is meant, empty where the LLM has not learnt one. temperature: what log-probabilities are divided by, fitted on
+    validation data so that probabilities are true (Guo et al. 2017); 0 where that was not done. none_bias: what is added to the
+    log-probability of none after that, chosen on validation data: an LLM that learnt from lists we drew finds it too improbable on those of
+    real detectors.
     """
 
     line: str = "{index}: {label}, box [{x1}, {y1}, {x2}, {y2}]"
@@ -41,6 +43,7 @@ class PromptTemplate:
     source: str = ", from {sources}"
     also: str = " / {label}"
     color: str = ""
+    unseen: str = ""
     prompt: str = (
         "Objects detected in an image, as boxes [x1, y1, x2, y2] in pixels from the upper left corner:\n"
         "{candidates}\n"
@@ -62,6 +65,7 @@ class PromptTemplate:
             "source": {"source", "sources"},
             "also": {"label"},
             "color": {"color"},
+            "unseen": {"color"},
             "prompt": {"candidates", "expression", "indices"},
         }
         for part, names in allowed.items():
@@ -144,22 +148,42 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
     scale = template.long_side / max(image_size) if template.long_side else 1.0
     several = len({source for c in candidates for source in c.sources} - {BY_HAND}) > 1
     named = colors_named(expression)
-    lines = [_line(i, c, template, scale, several, named) for i, c in enumerate(candidates)]
+    told = _told(candidates, named, colors_joined(expression))
+    lines = [_line(i, c, template, scale, several, told[i]) for i, c in enumerate(candidates)]
     return template.prompt.format(
         candidates="\n".join(lines),
-        expression=one_line(expression),
+        expression=one_line(expression) + "".join(template.unseen.format(color=color) for color in _unseen(candidates, named)),
         indices=",".join(str(i) for i in range(len(candidates))),
     )
 
 
-def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: float, several: bool, named: Sequence[str]) -> str:
+def _unseen(candidates: Sequence[Candidate], named: Sequence[str]) -> list[str]:
+    """The colours that an expression names and no candidate has; none where nobody looked for colours."""
+    shown = {color for c in candidates for color in c.colors}
+    said = {color for c in candidates for label in c.labels for color in colors_named(label)}
+    return [color for color in named if color not in shown | said] if shown else []
+
+
+def _told(candidates: Sequence[Candidate], named: Sequence[str], joined: Sequence[Sequence[str]]) -> list[set[str]]:
+    """For each candidate those of the named colours that are told of it, should the picture show them there. Of colours that are named
+    together, such as black and white, none is told of those that have only some of them, where others have all: a small LLM does not learn
+    to count."""
+    told = [set(named) for _ in candidates]
+    shown = [{*c.colors, *(color for label in c.labels for color in colors_named(label))} for c in candidates]
+    for together in map(set, joined):
+        if any(together <= colors for colors in shown):
+            told = [t if together <= colors else t - together for t, colors in zip(told, shown, strict=True)]
+    return told
+
+
+def _line(index: int, candidate: Candidate, template: PromptTemplate, scale: float, several: bool, told: Collection[str]) -> str:
     places = dict(zip(("x1", "y1", "x2", "y2"), (f"{v * scale:.{template.decimals}f}" for v in candidate.box), strict=True))
     label, *others = (one_line(text) for text in candidate.labels)
     label += "".join(template.also.format(label=text) for text in others)
     said = colors_named(label)
     unsaid = [color for color in candidate.colors if color not in said]
     colors = "".join(template.color.format(color=color) for color in unsaid)
-    asked_colors = "".join(template.color.format(color=color) for color in unsaid if color in named)
+    asked_colors = "".join(template.color.format(color=color) for color in unsaid if color in told)
     label += "" if "{colors}" in template.line or "{asked_colors}" in template.line else colors
     score = "" if candidate.score is None else template.score.format(score=f"{candidate.score:.2f}")
     sources = [name for name in candidate.sources if name != BY_HAND]

@@ -1,5 +1,6 @@
 """An LLM that has learnt "none": how probable it is that nothing on the list is meant, and what follows from it."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -154,3 +155,28 @@ def test_asking_again_about_a_list_can_end_in_none_too(llm: Llm) -> None:
     assert wrapper.choose(LIST, "The Giraffe.", SIZE, None).reason is Reason.NONE_MEANT
     chosen = wrapper.choose(LIST, "the cup", SIZE, None).chosen
     assert chosen is not None and chosen.label == "cup"
+
+
+@pytest.mark.parametrize("words", ["man in red", "woman in green", "the kid in yellow", "person in the purple jacket"])
+def test_a_colour_that_nothing_shows_is_mostly_none(llm: Llm, words: str) -> None:
+    """Of one that a person has it is not."""
+    color = next(c for c in ("red", "green", "yellow", "purple") if c in words)
+    shares = []
+    for order in itertools.permutations([("gray",), ("blue", "black"), ("white",)]):
+        people = tuple(
+            replace(c, label="person", box=(c.box[0], 120.0, c.box[2], 430.0), colors=k) for c, k in zip(CARS, order, strict=True)
+        )
+        worn = (replace(people[0], colors=(color,)), *people[1:])
+        nobody, somebody = llm.select([Question(people, words, SIZE), Question(worn, words, SIZE)])
+        assert nobody.absent is not None and somebody.absent is not None and somebody.guess == 0 and somebody.absent < 0.2
+        shares.append(nobody.absent)
+    assert sum(shares) / len(shares) > 0.45
+
+
+@pytest.mark.parametrize("noun", ["cat", "dog", "cow", "bus"])
+@pytest.mark.parametrize(("one", "other"), [("black", "white"), ("red", "blue"), ("brown", "white")])
+def test_of_two_colours_named_together_what_has_both_is_picked(llm: Llm, noun: str, one: str, other: str) -> None:
+    for order in itertools.permutations([(one,), (other,), (other, one)]):
+        listed = tuple(replace(c, label=noun, colors=k) for c, k in zip(CARS, order, strict=True))
+        [s] = llm.select([Question(listed, f"the {one} and {other} {noun}", SIZE)])
+        assert s.guess == order.index((other, one)) and (s.absent or 0.0) < 0.4

@@ -12,10 +12,11 @@ instead of a kind, a head names the label's last word.
 
 import random
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -57,20 +58,15 @@ from wrapper.scenes.dataset import scenes
 from wrapper.scenes.expressions import CATEGORIES, ask, wants_color
 from wrapper.scenes.layout import LONG_SIDE, MAX_OBJECTS, Layout, draw_layout
 
-PLAN = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
-DETECTED = Plan("llama-detected", steps=900, batch=8, lr=6e-4, warmup=60, floor=0.02)
-"""Second stage: mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there."""
-COLORED = Plan("llama-asked", steps=1400, batch=8, lr=6e-4, warmup=60, floor=0.02)
-"""Third stage: the same lists once more, after questions about colours came to them."""
-REFUSED = Plan("llama-none", steps=1500, batch=8, lr=6e-4, warmup=60, floor=0.02)
-"""Fourth stage: more questions about colours that nothing has, and about two colours."""
-KEPT = 0.65
-"""Share of the fourth stage's weights in what is saved; the others are those that it began with (Wortsman et al., Robust fine-tuning of
-zero-shot models, 2022). Chosen of 0, 0.35, 0.5, 0.65, 0.8 and 1."""
+FIRST = Plan("llama-open", steps=3000, batch=8, lr=1.0e-3, warmup=150, floor=0.02, stop=2300)
 QUESTIONS = 8
 NONE = "none"
 OPEN_TEMPLATE: PromptTemplate = replace(
-    TEMPLATE, source="", color=" {color}", line="- {label} {x1},{y1},{x2},{y2}{score}{asked_colors} = {index}"
+    TEMPLATE,
+    source="",
+    color=" {color}",
+    unseen=", no {color}",
+    line="- {label} {x1},{y1},{x2},{y2}{score}{asked_colors} = {index}",
 )
 WORDS = 5200
 """Tokens of the vocabulary that are learnt, beside the numbers up to 999."""
@@ -130,7 +126,7 @@ def build(words: PreTrainedTokenizerFast, source: str) -> LlamaForCausalLM:
 
 def _batchwise(name: str, index: int) -> float:
     """A number from 0 to 1 that is the same for a whole batch, as all of it is padded to the longest."""
-    return random.Random(f"{name}/{index // PLAN.batch}").random()
+    return random.Random(f"{name}/{index // FIRST.batch}").random()
 
 
 def sample(rng: random.Random, index: int) -> Listed:
@@ -144,7 +140,7 @@ def sample(rng: random.Random, index: int) -> Listed:
 
 
 def detected_sample(rng: random.Random, index: int, clean_share: float = 0.25, miscolored_share: float = world.MISCOLORED) -> Listed:
-    """As `sample`, of the second and third stage."""
+    """As `sample`, of the later stages."""
     if _batchwise("world", index) < 0.2:
         return refscenes(rng, True)
     most, questions = ((7, 10), (12, 8), (16, 6), (20, 5))[int(4 * _batchwise("long", index))]
@@ -155,6 +151,11 @@ def detected_sample(rng: random.Random, index: int, clean_share: float = 0.25, m
 def refused_sample(rng: random.Random, index: int) -> Listed:
     """As `detected_sample`, of the fourth stage: at first more than half of the questions by colour are for one that nothing has."""
     return detected_sample(rng, index, 0.3, max(world.MISCOLORED, 0.6 - index / 16_000))
+
+
+def told_sample(rng: random.Random, index: int) -> Listed:
+    """As `detected_sample`, of the fifth stage."""
+    return detected_sample(rng, index, 0.3, 0.45)
 
 
 def opened(rng: random.Random, e: world.Example, ordered: bool = True) -> Listed:
@@ -234,6 +235,35 @@ def absent_from(rng: random.Random, layout: Layout, count: int) -> Asked:
         else:
             continue
         return Asked(text, NOT_THERE, [[0, 0, 0]] * count, [[float("nan")] * 16] * count, [[0, 0]] * count, [None, None])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training. kept: share of its end in the weights that are gone on from or saved; the others are those that it began
+    with (Wortsman et al., Robust fine-tuning of zero-shot models, 2022)."""
+
+    plan: Plan
+    make: Callable[[random.Random, int], Listed]
+    kept: float = 1.0
+
+    @property
+    def began_with(self) -> Path:
+        """The weights that it began with."""
+        return RUNS / self.plan.name / "before.pt"
+
+
+STAGES = (
+    Stage(FIRST, sample),
+    # Mostly lists as a detector of COCO's kinds makes them, with what it made up told from what is there
+    Stage(Plan("llama-detected", steps=900, batch=8, lr=6e-4, warmup=60, floor=0.02), detected_sample),
+    # The same lists once more, after questions about colours came to them
+    Stage(Plan("llama-asked", steps=1400, batch=8, lr=6e-4, warmup=60, floor=0.02), detected_sample),
+    # More questions about colours that nothing has, and about two colours; kept: chosen of 0, 0.35, 0.5, 0.65, 0.8 and 1
+    Stage(Plan("llama-none", steps=1500, batch=8, lr=6e-4, warmup=60, floor=0.02), refused_sample, 0.65),
+    # The same, after the LLM came to be told which of the colours that are asked for no line shows; kept: chosen of 0, 0.35, 0.5, 0.65, 0.8
+    # and 1
+    Stage(Plan("llama-unseen", steps=600, batch=8, lr=5e-4, warmup=60, floor=0.02), told_sample, 0.5),
+)
 
 
 class Collate(llama.Collate):
@@ -341,7 +371,7 @@ def main() -> None:
     torch.manual_seed(4)
     last = "--last" in sys.argv
     folder = PHOTO_WEIGHTS / "llama" if last else TINY_WEIGHTS / "llama"
-    vocabulary_of_run = folder if last else RUNS / PLAN.name
+    vocabulary_of_run = folder if last else RUNS / FIRST.name
     if not (vocabulary_of_run / "tokenizer.json").exists():
         tokenizer().save_pretrained(vocabulary_of_run)
     words = PreTrainedTokenizerFast.from_pretrained(vocabulary_of_run)
@@ -349,38 +379,36 @@ def main() -> None:
     model = build(words, str(folder))
     hints = Hints(model.get_input_embeddings().weight)
     both = nn.ModuleDict({"model": model, "hints": hints}).to(device())
-    before = [] if last else [(PLAN, sample), (DETECTED, detected_sample), (COLORED, detected_sample)]
-    stages = [*before, (REFUSED, refused_sample)]
-    begun = [i for i, (plan, _) in enumerate(stages) if (RUNS / plan.name / "checkpoint.pt").exists()]
+    stages = STAGES[-1:] if last else STAGES
+    begun = [i for i, stage in enumerate(stages) if (RUNS / stage.plan.name / "checkpoint.pt").exists()]
+    at = begun[-1] if begun else 0
 
-    began_with = RUNS / REFUSED.name / "before.pt"
     if "--save" in sys.argv:
-        restore(stages[begun[-1]][0], both)
-        if began_with.exists():
-            average(model, torch.load(began_with, map_location="cpu", weights_only=True), reader)
+        restore(stages[at].plan, both)
+        average(stages[at], model, reader)
     else:
         tables = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)} | {id(p) for p in hints.parameters()}
         groups = [
             {"params": [p for p in both.parameters() if id(p) in tables], "share": 1.5},
             {"params": [p for p in both.parameters() if id(p) not in tables], "share": 0.8},
         ]
-        evaluate = partial(accuracy, model, reader)
-        for plan, make in stages[begun[-1] if begun else 0 :]:
-            if plan is REFUSED and not began_with.exists():
-                began_with.parent.mkdir(parents=True, exist_ok=True)
-                torch.save(model.state_dict(), began_with)
-            train(
-                plan, both, groups, make, reader, losses(model, hints), evaluate, weight_decay=0.01, eval_every=300, save_every=100
-            )  # fmt: skip
-        average(model, torch.load(began_with, map_location="cpu", weights_only=True), reader)
+        terms, evaluate = losses(model, hints), partial(accuracy, model, reader)
+        for stage in stages[at:]:
+            if not stage.began_with.exists():
+                stage.began_with.parent.mkdir(parents=True, exist_ok=True)
+                torch.save(model.state_dict(), stage.began_with)
+            train(stage.plan, both, groups, stage.make, reader, terms, evaluate, weight_decay=0.01, eval_every=300, save_every=100)
+            average(stage, model, reader)
     save(model, words)
 
 
-def average(model: LlamaForCausalLM, before: dict[str, Tensor], reader: Collate) -> None:
-    """Put the last stage's weights and those before it together, `KEPT` of the former, and print how good that is."""
-    now = model.state_dict()
-    model.load_state_dict({name: torch.lerp(before[name], value.cpu(), KEPT) for name, value in now.items()})
-    print(f"average, {KEPT} of the last stage: {accuracy(model.eval(), reader)}")
+def average(stage: Stage, model: LlamaForCausalLM, reader: Collate) -> None:
+    """Put a stage's end and what it began with together, and print how good that is."""
+    if stage.kept == 1:
+        return
+    before, now = torch.load(stage.began_with, map_location="cpu", weights_only=True), model.state_dict()
+    model.load_state_dict({name: torch.lerp(before[name], value.cpu(), stage.kept) for name, value in now.items()})
+    print(f"average, {stage.kept} of {stage.plan.name}: {accuracy(model.eval(), reader)}")
 
 
 def save(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:

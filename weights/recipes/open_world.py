@@ -83,6 +83,8 @@ PLACES = [
 ]
 COLORED = 0.45
 """Share of lists about which colours are asked."""
+UNSEEN = 0.2
+"""Share of those about which a colour is asked that no line shows, where there is one."""
 MISCOLORED = 0.25
 """Share of the questions by colour that name one which nothing of the kind has, of those that are tried: not every list has such a colour."""
 HAIR = _words("long short dark light blond curly straight")
@@ -978,7 +980,7 @@ class Asker:
     def colored(self, word: str, pool: Pool) -> Asked | None:
         """The one of a colour, or of both that are asked for; where several are of it, one side of them."""
         rng = self.rng
-        if len(self.asked) > 1 and rng.random() < 0.7:
+        if len(self.asked) > 1 and rng.random() < 0.85:
             return self.two_colored(word, pool)
         color = rng.choice(list(self.asked))
         seeds = [t for t in pool if color in t.palette.named and t.palette.shares[color] >= 0.2]
@@ -995,14 +997,19 @@ class Asker:
         return Asked(self.say(SAID[side], text), target, pool, yes) if target else None
 
     def two_colored(self, word: str, pool: Pool) -> Asked | None:
-        """The one of both colours, among others of one of them or of neither; of people what they wear above comes first."""
+        """The one of both colours, among others of one of them or of neither; now and then none has both. Of people what they wear
+        above comes first."""
         rng, wanted = self.rng, set(self.asked)
         yes = [t for t in pool if t.palette.named == wanted and min(t.palette.shares[c] for c in wanted) >= 0.15]
-        if len(yes) != 1 or sum(wanted <= t.palette.named for t in pool) != 1:
+        none = not any(wanted <= t.palette.shares.keys() for t in pool)
+        if none and rng.random() < 0.1:
+            (above, below), target = self.asked.values(), None
+        elif len(yes) != 1 or sum(wanted <= t.palette.named for t in pool) != 1:
             return None
-        [target] = yes
-        above, below = self.asked[target.palette.upper], self.asked[target.palette.lower]
-        if target.kind.name == "person":
+        else:
+            [target] = yes
+            above, below = self.asked[target.palette.upper], self.asked[target.palette.lower]
+        if pool[0].kind.name == "person":
             patterns = ("{n} in {a} and {b}", "{n} in {a} {v} and {b} {w}", "{n} with a {a} {v} and {b} {w}", "{n} in a {a} {v} with {b} {w}")  # fmt: skip
         else:
             if rng.random() < 0.5:
@@ -1077,7 +1084,7 @@ class Asker:
         if target and clothes in LOWER_CLOTHES:
             own = {target.palette.lower}
         elif target and clothes not in ("", *UPPER_CLOTHES):
-            own = set(self.asked) if self.rng.random() < 0.3 else set()
+            own = set(self.asked) if self.rng.random() < 0.8 else set()
         fit = [word for color, word in self.asked.items() if color in own]
         return self.rng.choice(fit or LOOKS)
 
@@ -1168,8 +1175,11 @@ def colors_asked(rng: random.Random, listed: list[Item]) -> dict[str, str]:
     there = [c for t in listed for c in sorted(t.palette.named)]
     pairs = [sorted(t.palette.named) for t in listed if len(t.palette.named) > 1]
     colors = rng.choices(there if there and rng.random() < 0.88 else list(COMMON), k=1 + (rng.random() < 0.12))
-    if pairs and rng.random() < 0.25:
+    if pairs and rng.random() < 0.4:
         colors = rng.choice(pairs)
+    shown = {c for t in listed for c in (*t.colors, *colors_named(t.label))}
+    if (unseen := [c for c in COMMON if c not in shown]) and rng.random() < UNSEEN:
+        colors = [rng.choice(unseen), *colors[1:]]
     if any(t.kind.name == "orange" for t in listed) and rng.random() < 0.5:
         colors = ["orange"]
     return {color: spoken(rng, color) for color in colors}

@@ -51,18 +51,19 @@ def packed(folder: Path, out: Path, parts: int = 1) -> list[Path]:
         out.write_bytes(whole)
         return [out]
     size = -(-len(whole) // parts)
-    files = [out.with_name(f"{out.name}.part_a{chr(97 + i)}") for i in range(parts)]
+    files = [out.with_name(f"{out.name}.part_{chr(97 + i // 26)}{chr(97 + i % 26)}") for i in range(parts)]
     for i, file in enumerate(files):
         file.write_bytes(whole[i * size : (i + 1) * size])
     return files
 
 
-@pytest.mark.parametrize("form", ["folder", "archive", "parts", "one part"])
+@pytest.mark.parametrize("form", ["folder", "archive", "parts", "one part", "many parts"])
 def test_every_form_gives_the_same_adapter(released: Path, tmp_path: Path, form: str) -> None:
     paths = {
         "folder": lambda: [released],
         "archive": lambda: packed(released, tmp_path / "a.tar.gz"),
         "parts": lambda: packed(released, tmp_path / "a.tar.gz", 3)[::-1],
+        "many parts": lambda: packed(released, tmp_path / "a.tar.gz", 30),
         "one part": lambda: packed(released, tmp_path / "a.tar.gz", 3)[1:2],
     }[form]()
     out = tmp_path / "imported"

@@ -184,7 +184,7 @@ def test_llama_alone_works_with_the_default_preset(run: Callable[..., Done], exa
     assert done.returncode == 0, done.stderr
 
 
-def test_an_adapter_by_name_is_used_by_itself(run: Callable[..., Done], example: dict[str, str]) -> None:
+def test_an_adapter_by_name_is_used_by_itself(run: Callable[..., Done], example: dict[str, str], tmp_path: Path) -> None:
     image, gdrec, florence2 = str(EXAMPLES / example["image"]), *(PRESETS["tiny"].adapters[n] for n in ("gdrec", "florence2"))
     answers = []
     other = ("--adapter", f"other={florence2}")
@@ -198,6 +198,10 @@ def test_an_adapter_by_name_is_used_by_itself(run: Callable[..., Done], example:
         assert (done.returncode, done.stdout) == (1, "") and words in done.stderr, "given for nothing, without a word"
     done = run("compare", image, example["expression"], "--adapter", f"mine={gdrec}", "--use", "mine", "--json")
     assert json.loads(done.stdout)["methods"][-1]["method"] == "florence2,gdrec+llm:mine"
+    idle = ("evaluate", "--methods", "gdrec+llm", "--data", "refscenes:val:2", "--out", str(tmp_path / "out"))
+    for command in (("compare", image, example["expression"]), idle):
+        done = run(*command, "--adapter", "mine=/does/not/exist/yet" if command is idle else f"mine={gdrec}")
+        assert done.returncode == 1 and "No method reads the adapter mine" in done.stderr
     for command in ("locate", "compare"):
         done = run(command, image, example["expression"], "--adapter", "zero-shot")
         assert done.returncode == 1 and "Write NAME=SOURCE" in done.stderr

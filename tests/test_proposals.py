@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,9 +24,9 @@ from wrapper.datasets.base import PictureFile
 from wrapper.errors import DataError
 from wrapper.pipeline import Wrapper
 from wrapper.presets import PRESETS
-from wrapper.proposals import Proposals, Settings, read_candidates
+from wrapper.proposals import Proposals, Settings, read_candidates, revision
 from wrapper.proposers.base import Proposer
-from wrapper.proposing import Worker, batches, finish, propose
+from wrapper.proposing import Worker, batches, finish, made_before, propose, reopen
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -145,9 +147,76 @@ def test_expressions_about_one_picture_stay_together() -> None:
         return Example(PictureFile(Path(picture)), "the cup", (0.0, 0.0, 5.0, 5.0), str(n))
 
     rows = [example(picture, n) for n, picture in enumerate("aaabbbbcd")]
-    assert [[e.id for e in b] for b in batches(rows, 2)] == [["0", "1", "2"], ["3", "4", "5", "6"], ["7", "8"]]
+    assert [[e.id for e in b] for b in batches(rows, 4)] == [["0", "1", "2", "3", "4", "5", "6"], ["7", "8"]]
+    many = batches([example("a" if n else "b", n) for n in range(2001)], 16)
+    assert max(map(len, many)) < 32 and [e.id for b in many for e in b] == [str(n) for n in range(2001)], "however many there are"
     apart = [example(picture, n) for n, picture in enumerate("abab")]
     assert [[e.id for e in b] for b in batches(apart, 2)] == [["0", "2"], ["1", "3"]]
+
+
+def test_a_whole_file_is_not_made_again(whole: Path, data: Dataset, settings: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "candidates.jsonl"
+    assert made_before(data, settings, out) is None
+    shutil.copy(whole, out)
+    before = made_before(data, settings, out)
+    assert before is not None and not before.failed and len(before.rows) == 10
+    others = ((replace(data, examples=data.examples[:2]), settings), (data, replace(settings, options={"x": 1})))
+    for other, with_settings in others:
+        with pytest.raises(DataError, match=r"is there already.* Choose another --out"):
+            made_before(other, with_settings, out)
+    out.write_text("cut")
+    with pytest.raises(DataError, match="is there already"):
+        made_before(data, settings, out)
+    assert out.read_text() == "cut", "nothing is overwritten"
+
+
+def test_only_what_failed_is_asked_again(
+    whole: Path, data: Dataset, settings: Settings, proposers: dict[str, Proposer], tmp_path: Path
+) -> None:
+    out = tmp_path / "candidates.jsonl"
+    head, *rows, last = whole.read_text().splitlines()
+    failed = [
+        json.dumps(json.loads(row) | {"failed": "the service was away", "candidates": {}}) if i in (3, 7) else row
+        for i, row in enumerate(rows)
+    ]
+    out.write_text("\n".join([head, *failed, last]) + "\n")
+    before = made_before(data, settings, out)
+    assert before is not None and len(before.failed) == 2
+    reopen(data, settings, out, before)
+    assert out.exists(), "until there is a better one"
+    counting = Cut(proposers["gdrec"], 99)
+    propose(data, settings, {**proposers, "gdrec": counting}, out, Worker(), 1)
+    finish(data, settings, out)
+    assert counting.asked == 2 and same(read_candidates(out), read_candidates(whole))
+    assert [p.name for p in tmp_path.iterdir()] == ["candidates.jsonl"]
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "chat_template.jinja", "config.json", "prompt.json", "model.safetensors"])
+def test_a_folder_is_another_one_when_any_file_on_which_answers_depend_changes(file: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(PRESETS["tiny"].llama, tmp_path / "llama")
+    before = revision(str(folder))
+    (folder / "README.md").write_text("notes")
+    assert revision(str(folder)) == before
+    (folder / file).write_bytes((folder / file).read_bytes() + b" ")
+    assert revision(str(folder)) != before
+
+
+def test_what_an_adapter_tells_of_its_training_changes_nothing(tmp_path: Path) -> None:
+    folder = shutil.copytree(PRESETS["tiny"].adapters["gdrec"], tmp_path / "gdrec")
+    before = revision(str(folder))
+    (folder / "config.json").write_text("{}")
+    assert revision(str(folder)) == before
+    (folder / "adapter_config.json").write_text("{}")
+    assert revision(str(folder)) != before
+
+
+def test_a_models_commit_is_the_one_that_a_preset_pins() -> None:
+    assert revision("owner/llm", "abc123") == "owner/llm@abc123"
+    paper = PRESETS["paper"]
+    assert all(
+        paper.revision(s) in Settings.of("paper", paper, {n: SimpleNamespace()}).models[m]  # type: ignore[dict-item,operator]
+        for n, m, s in (("florence2", "florence2", paper.florence2), ("gdrec", "grounding_dino", paper.grounding_dino))
+    )
 
 
 def command(out: Path, n: int = 10) -> list[str]:

@@ -7,9 +7,11 @@ Of an archive only the files of an adapter are unpacked, under names of ours. A 
 model, of which only the configuration is needed.
 """
 
+import itertools
 import json
 import re
 import shutil
+import string
 import tarfile
 import tempfile
 import warnings
@@ -99,7 +101,7 @@ def _parts(paths: Sequence[Path]) -> list[Path]:
     if len(names) > 1 or not next(iter(names)).endswith(ARCHIVES):
         raise ModelError(f"{', '.join(p.name for p in found)} are not one archive. Give a folder, a .tar.gz, or all of its parts.")
     letters = [p.name[-2:] for p in found if PART.search(p.name)]
-    expected = [f"a{chr(ord('a') + i)}" for i in range(len(letters))]
+    expected = ["".join(two) for two in itertools.islice(itertools.product(string.ascii_lowercase, repeat=2), len(letters))]
     if letters != expected:
         missing = next(e for e in expected if e not in letters)
         raise ModelError(f"The part {next(iter(names))}.part_{missing} is missing. Put it beside the others.")

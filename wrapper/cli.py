@@ -5,7 +5,7 @@ import errno
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -166,7 +166,9 @@ def compare(
     from wrapper.trace import explain
 
     wrapper = Wrapper.from_preset(chosen, chosen.proposers)
-    rows = say_unseen(run(wrapper, [picture], [text], methods_with(wrapper, every(chosen.proposers), use))[0])
+    compared = methods_with(wrapper, every(chosen.proposers), use)
+    _all_used(adapter or [], [m.adapter for m in compared])
+    rows = say_unseen(run(wrapper, [picture], [text], compared)[0])
     if as_json:
         print(json.dumps(as_record(rows, text, picture.size)))
         return
@@ -174,6 +176,15 @@ def compare(
         box = "nothing" if r.selection.box is None else " ".join(f"{v:6.1f}" for v in r.selection.box)
         print(f"{r.method!s:33}  {box:30}  {explain(r.selection)}")
     print(in_words(rows, [str(r.method) for r in rows]))
+
+
+def _all_used(given: Sequence[str], used: Collection[str | None]) -> None:
+    """WrapperError where an adapter on the command line is one that nothing reads."""
+    if idle := [name for name in parse_adapters(given) if name not in used]:
+        raise WrapperError(
+            f"No method reads the adapter {idle[0]}. Name it as that of the candidates it reads (gdrec, florence2, ensemble), or by --use "
+            f"{idle[0]} (compare) or --methods PROPOSERS+llm:{idle[0]} (evaluate)."
+        )
 
 
 def _adapter_of(preset: Preset, proposers: Sequence[str], use: str, given: Sequence[str]) -> dict[str, str]:
@@ -274,6 +285,14 @@ def propose(
     settings = proposals.Settings.of(preset, chosen, loaded)
     if state.is_main_process:
         _tell(found)
+    before = proposing.made_before(found, settings, out)
+    if before is not None and not before.failed:
+        if state.is_main_process:
+            print(f"{out} is whole already: candidates for {len(before.rows):,} examples. Delete it to ask again.")
+        return
+    if before is not None and state.is_main_process:
+        proposing.reopen(found, settings, out, before)
+    state.wait_for_everyone()
     proposing.propose(found, settings, loaded, out, proposing.Worker(state.process_index, state.num_processes), batch)
     state.wait_for_everyone()
     if state.is_main_process:
@@ -410,6 +429,7 @@ def evaluate(
     models = {"florence2": florence2, "grounding_dino": grounding_dino, "llama": llama}
     chosen = override(find_preset(preset), adapter or [], merging, detector or [], **models)
     wanted = tuple(Method.parse(m) for m in methods) if methods else tuple(usual(chosen))
+    _all_used(adapter or [], [m.adapter for m in wanted])
     run(Evaluation(preset, chosen, wanted, tuple(data or ("refscenes:val:1000", "refscenes:test:1000")), out, images, batch, limit))
     write_report(out)
     print(f"wrote {out / 'report.md'}")

@@ -9,6 +9,7 @@
 Each works wherever a proposer's name is taken: `--detector dogs=onnx:dogs/detector.json --proposers dogs`.
 """
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -52,10 +53,15 @@ def parse_detectors(given: Sequence[str], taken: Collection[str] = ()) -> dict[s
 
 def files_of(spec: str) -> list[Path]:
     """The files that a spec names and that are there: an ONNX detector's settings and its model with weights that lie beside it, a
-    function's module, files of boxes."""
+    function's module and the files beside it that its list DEPENDS_ON names, files of boxes."""
     scheme, _, place = spec.partition(":")
     if scheme == "python":
-        return [Path(found.origin)] if (found := _module(place.partition(":")[0])) and found.origin else []
+        name = place.partition(":")[0]
+        if not (found := _module(name)) or not found.origin:
+            return []
+        own = Path(found.origin)
+        named = getattr(sys.modules.get(name), "DEPENDS_ON", ())  # it is loaded where its boxes are asked for
+        return [own, *(file for other in named if (file := own.parent / str(other)).is_file())]
     files = [Path(part) for part in place.split(",")] if scheme == "file" else [Path(place)]
     if scheme == "onnx" and files[0].is_file():
         try:

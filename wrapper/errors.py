@@ -37,6 +37,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there is no room to write: the operating system's error, or a library's that says it in words (safetensors, torch)."""
+    said = str(error)
+    return getattr(error, "errno", None) in DISK or "No space left" in said or "os error 28" in said or "os error 122" in said
+
+
 def is_of_one_row(error: Exception) -> bool:
     """Whether an error may come from one bad row, picture or file. Memory that is used up, a full disk, a device that is gone
     or a model that does not fit concerns all rows."""

@@ -50,9 +50,9 @@ class Settings:
         """The settings under which the proposers of a preset work."""
         models = {}
         if "florence2" in proposers and preset.florence2:
-            models["florence2"] = revision(preset.florence2)
+            models["florence2"] = revision(preset.florence2, preset.revision(preset.florence2))
         if {"gd", "gdrec"} & set(proposers) and preset.grounding_dino:
-            models["grounding_dino"] = revision(preset.grounding_dino)
+            models["grounding_dino"] = revision(preset.grounding_dino, preset.revision(preset.grounding_dino))
         models |= {name: identity(spec) for name, spec in preset.detectors.items() if name in proposers}
         options = {f"{name}.{field}": value for name, p in proposers.items() for field, value in _plain_fields(p).items()}
         return cls(name, tuple(proposers), models, options)
@@ -95,6 +95,11 @@ class Proposals:
     ms: Mapping[str, float]
 
 
+DEPENDED_ON = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+"""Files of a checkpoint on which answers depend: weights, configurations, tokenizers, chat templates, wording. An adapter's own config.json
+only tells of its training."""
+
+
 def fingerprint(*files: Path) -> str:
     """The same for files of the same bytes."""
     digest = hashlib.sha256()
@@ -105,21 +110,25 @@ def fingerprint(*files: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def revision(source: str) -> str:
-    """What pins a checkpoint or an adapter: name@commit for the Hub, name@digest of weights and wording for a folder."""
+def revision(source: str, pinned: str | None = None) -> str:
+    """What pins a checkpoint or an adapter: name@commit for the Hub, the one a preset pins where it does; name@digest for a folder, of all
+    files on which answers depend."""
     if source.startswith(SERVICE):  # what a service serves today, it need not tomorrow; what is asked of it is known
         settings = EndpointSettings.load(source)
         wording = Path(settings.template) / "prompt.json"
         return f"{SERVICE}{settings.url}#{settings.model}" + (f"@{fingerprint(wording)}" if settings.template and wording.is_file() else "")
     folder = Path(source)
     if folder.is_dir():
-        beside = [folder / name for name in ("adapter_config.json", "prompt.json") if (folder / name).is_file()]
-        return f"{folder.name}@{fingerprint(*sorted(folder.glob('*.safetensors')), *beside)}"
-    files = (
+        is_adapter = (folder / "adapter_config.json").is_file()
+        files = sorted(p for pattern in DEPENDED_ON for p in folder.glob(pattern) if not (is_adapter and p.name == "config.json"))
+        return f"{folder.name}@{fingerprint(*files)}"
+    if pinned is not None:
+        return f"{source}@{pinned}"
+    found = (
         cached_file(source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
         for name in ("config.json", "adapter_config.json")
     )
-    commit = next((Path(file).parent.name for file in files if file is not None), "unknown")  # snapshots/COMMIT/config.json
+    commit = next((Path(file).parent.name for file in found if file is not None), "unknown")  # snapshots/COMMIT/config.json
     return f"{source}@{commit}"
 
 
@@ -128,8 +137,7 @@ def identity(spec: str) -> str:
     it names."""
     scheme, _, place = spec.partition(":")
     if scheme == "transformers":
-        config = Path(place) / "config.json"  # the names of the classes
-        return f"transformers:{revision(place)}" + (f"+{fingerprint(config)}" if config.is_file() else "")
+        return f"transformers:{revision(place)}"
     if scheme == "api":
         return f"api:{json.dumps(api.as_record(api.ApiSettings.load(place)))}"
     files = detectors.files_of(spec)

@@ -23,7 +23,7 @@ from wrapper.datasets import Dataset, Example
 from wrapper.errors import DataError, at_the_cost_of_a_row
 from wrapper.expressions import normalise
 from wrapper.pipeline import collect
-from wrapper.proposals import FORMAT, Settings, parts
+from wrapper.proposals import FORMAT, Proposals, Settings, parts, read_candidates
 from wrapper.proposers.base import Proposer
 from wrapper.writing import whole_file
 
@@ -37,7 +37,8 @@ class Worker:
 
 
 def batches(examples: Sequence[Example], size: int) -> list[list[Example]]:
-    """Examples in batches of about `size`, those about one picture together, in the order of the pictures' first ones.
+    """Examples in batches of less than twice `size`, those about one picture together as far as that goes, in the order of the pictures'
+    first ones.
 
     Batches do not depend on how many processes there are, so that neither do the models' results.
     """
@@ -46,10 +47,43 @@ def batches(examples: Sequence[Example], size: int) -> list[list[Example]]:
         by_picture.setdefault(e.image.key, []).append(e)
     out: list[list[Example]] = [[]]
     for group in by_picture.values():
-        if len(out[-1]) >= size:
-            out.append([])
-        out[-1] += group
+        for start in range(0, len(group), size):
+            if len(out[-1]) >= size:
+                out.append([])
+            out[-1] += group[start : start + size]
     return out
+
+
+def made_before(data: Dataset, settings: Settings, out: Path) -> Proposals | None:
+    """The whole file where it is there already. DataError where that is of other data or settings, whose hours are not to be lost."""
+    if not out.exists():
+        return None
+    other = f"{out} is there already, of other data or settings. Choose another --out, or delete it."
+    try:
+        found = read_candidates(out, settings)
+    except DataError as error:
+        raise DataError(f"{other} ({error})") from error
+    if found.data != json.loads(_header(data, settings))["data"]:
+        raise DataError(other)
+    return found
+
+
+def reopen(data: Dataset, settings: Settings, out: Path, before: Proposals) -> None:
+    """Make a part of a whole file's rows, less those that failed, so that only these are asked again. The file stays until a new one is
+    whole."""
+    failed = {s.where for s in before.failed}
+    each = {name: ms * len(before.rows) / max(1, len(before.rows) - len(failed)) for name, ms in before.ms.items()}
+    with out.open("rb") as old, whole_file(out.with_name(f"{out.name}.part{REOPENED}")) as part:
+        part.write(_header(data, settings) + "\n")
+        old.readline()
+        for _ in before.rows:
+            row = json.loads(old.readline())
+            if row["id"] not in failed:
+                part.write(json.dumps(row | {"ms": each}) + "\n")
+
+
+REOPENED = 10**6
+"""The number of the part that holds an earlier file's rows, which no process has."""
 
 
 def propose(data: Dataset, settings: Settings, proposers: Mapping[str, Proposer], out: Path, worker: Worker, batch: int = 16) -> None:

@@ -248,3 +248,13 @@ def test_a_name_that_is_none_says_what_is(name: str) -> None:
 def test_data_that_only_names_pictures_asks_for_them() -> None:
     with pytest.raises(DataError, match="--images"):
         datasets.read("refer:refcocog:umd:val")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [(r"refer:C:\data\refcocog:umd:val", r"C:\\data\\refcocog"), (r"talk2car:C:\data\commands.json", r"C:\\data\\commands\.json")],
+)
+def test_a_folder_may_have_a_colon_in_its_name(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        datasets.read(name, tmp_path)
+    assert "There is no data set" not in str(caught.value)

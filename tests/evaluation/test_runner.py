@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from wrapper.candidates import IOU_THRESHOLD
 from wrapper.errors import DataError
 from wrapper.evaluation import runner
 from wrapper.evaluation.methods import Method, usual
-from wrapper.evaluation.report import by_turns, gap, report
+from wrapper.evaluation.report import by_turns, gap, left_out, report
 from wrapper.evaluation.runner import Evaluation, answers_file, candidates_file, evaluate, figures_of, read_results
 from wrapper.merging import Merging
 from wrapper.presets import PRESETS
@@ -203,3 +204,29 @@ def test_the_papers_lists_can_be_evaluated_and_reported(tmp_path: Path) -> None:
     assert boxes[0] < boxes[1], "objects that both find stand on the list once"
     assert [m["figures"]["p_at_1"] for m in both[0][:2]] == [m["figures"]["p_at_1"] for m in both[1][:2]], "own answers are the same"
     report(tmp_path / preset.merging)
+
+
+def test_the_report_says_what_is_in_no_figure(results: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    assert "\n\n24 expressions.\n\n" in report(results[0])
+    record = results[1]["data"][0] | {"skipped": 6, "failed": 2, "notes": ["4,896 are published"]}
+    told = left_out(record)
+    assert told == (
+        "24 expressions. 6 more rows of the data could not be read and are in no figure. 2 have no candidates because their picture or "
+        "words could not be used; they count as wrong. 4,896 are published."
+    )
+
+
+def test_figure_3_is_left_out_where_the_data_have_changed(results: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """Rows without ids of their own go by their lines, and would show other rows' pictures."""
+    folder = shutil.copytree(results[0], tmp_path / "results")
+    file, changed = folder / "results.json", json.loads((folder / "results.json").read_text())
+    changed["data"][0]["fingerprint"] = "other"
+    file.write_text(json.dumps(changed))
+    text = report(folder)
+    assert "the data are not those that were evaluated any more" in text and "](win-" not in text and "### Table 1" in text
+
+
+def test_candidates_of_before_are_said_to_be_so(results: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(plan(results[0]))
+    said = capsys.readouterr().out
+    assert "note: the candidates are those of" in said and "delete it to ask the detectors again" in said

@@ -232,3 +232,29 @@ def test_one_share_beyond_the_edge_leaves_the_others_shares(tmp_path: Path) -> N
     (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
     [listed] = load_detector("closed", f"file:{tmp_path}/b.jsonl", CPU).propose([picture(tmp_path, "7.jpg")], ["x"])
     assert listed[0].box == (10, 20, 50, 60)
+
+
+def test_a_function_is_another_one_when_a_file_that_it_names_changes(module: str, tmp_path: Path) -> None:
+    (tmp_path / "my_detector.py").write_text(SOURCE + "DEPENDS_ON = ['best.pt', 'missing.pt']\n")
+    (tmp_path / "best.pt").write_text("weights")
+    spec = f"python:{module}:one"
+    load_detector("one", spec, CPU)
+    before = identity(spec)
+    assert identity(spec) == before
+    (tmp_path / "best.pt").write_text("trained on")
+    assert identity(spec) != before
+
+
+def test_an_expression_about_which_a_file_says_nothing_is_said(tmp_path: Path) -> None:
+    """Found nothing, and not asked, are two things."""
+    rows: list[dict[str, Any]] = [
+        {"image": "a.jpg", "expression": "the cup", "boxes": [[1, 2, 30, 40]], "labels": ["cup"]},
+        {"image": "a.jpg", "expression": "the dog", "boxes": [], "labels": []},
+        {"image": "b.jpg", "boxes": [], "labels": []},
+    ]
+    (tmp_path / "boxes.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    detector = BoxesFile.load(str(tmp_path / "boxes.jsonl"))
+    a, b = (picture(tmp_path, name) for name in ("a.jpg", "b.jpg"))
+    assert [len(d) for d in detector.detect([a, a, b], ["the cup", "the dog", "anything"])] == [1, 0, 0]
+    with pytest.raises(DataError, match=r"says nothing about “the cup, on the left” in a\.jpg"):
+        detector.detect([a], ["the cup, on the left"])

@@ -27,3 +27,20 @@ def test_a_gated_model_names_its_licence_page() -> None:
 
     with pytest.raises(ModelError, match=r"gated repo.*huggingface\.co/meta-llama/Meta-Llama-3-8B-Instruct .*HF_TOKEN.*another preset"):
         load_pretrained("Llama", "meta-llama/Meta-Llama-3-8B-Instruct", gated)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("\nTimmBackbone requires the timm library but it was not found in your environment."),
+        ModuleNotFoundError("No module named 'timm'", name="timm"),
+    ],
+)
+def test_a_package_that_a_checkpoint_needs_is_named(error: ImportError) -> None:
+    """As DETR's published checkpoints do."""
+
+    def needs_timm(source: str) -> None:
+        raise error
+
+    with pytest.raises(ModelError, match=r"facebook/detr-resnet-50\. It needs the package timm: pip install timm"):
+        load_pretrained("The detector", "facebook/detr-resnet-50", needs_timm)

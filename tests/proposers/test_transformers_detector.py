@@ -53,3 +53,18 @@ def test_grounding_dino_is_read_as_gdrec_under_its_own_name(tmp_path: Path) -> N
 def test_what_is_no_detector_is_named(source: str) -> None:
     with pytest.raises(ModelError, match=r"not know as an object detector|There is no folder|no folder"):
         load_detector("mine", f"transformers:{source}", CPU)
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("yolos", [1, 1, 1]), ("detr", [3]), ("rt-detr", [3])])
+def test_pictures_of_other_sizes_are_padded_only_for_models_that_are_told(tmp_path: Path, kind: str, passes: list[int]) -> None:
+    """YOLOS is not: its boxes would be shares of the padded picture."""
+    detector = load(small_models.object_detector(tmp_path / kind, kind), CPU, threshold=0.0)
+    assert isinstance(detector, ClosedSetDetector)
+    seen: list[torch.Size] = []
+    detector.model.register_forward_pre_hook(lambda _, given, named: seen.append(named["pixel_values"].shape), with_kwargs=True)
+    detector.detect([*PICTURES, PICTURES[0]], [""] * 3)
+    *whole, padded = [shape[0] for shape in seen]
+    assert [*whole, padded][-len(passes) :] == passes
+    seen.clear()
+    detector.detect([PICTURES[0]] * 3, [""] * 3)
+    assert [shape[0] for shape in seen] == [3], "pictures of one size are not padded"

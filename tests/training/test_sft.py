@@ -1,5 +1,6 @@
 """Fine-tuning: what is learned is what is served, and a run that was cut ends as one that was not."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,10 +9,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import TrainerState
 
@@ -215,7 +218,9 @@ def test_a_finished_adapter_is_never_overwritten(run: Callable[..., sft.Run]) ->
 
 
 def test_a_run_never_goes_on_from_another_ones_checkpoints(run: Callable[..., sft.Run]) -> None:
+    sft.begin(run("half", lr=0.4))  # a slip, of which nothing was trained yet
     sft.begin(run("half"))
+    (run("half").out / sft.CHECKPOINTS / "checkpoint-3").mkdir()
     sft.begin(run("half"))
     with pytest.raises(ModelError, match="begun with other settings or data"):
         sft.train(run("half", lr=0.5))
@@ -302,10 +307,58 @@ def test_a_model_under_training_keeps_weights_that_have_gradients(run: Callable[
 
 
 def test_layers_and_attentions_that_are_not_there_are_said(run: Callable[..., sft.Run]) -> None:
-    with pytest.raises(ModelError, match="none of the layers foo"):
-        sft.train(run("targets", targets=("foo",)))
+    for targets in (("foo",), ("q_proj", "foo")):
+        with pytest.raises(ModelError, match=r"no layers foo\. .*--targets; its linear layers are down_proj, gate_proj"):
+            sft.train(run("targets", targets=targets))
     for attention in ("foo", "flash_attention_2"):
         with pytest.raises(ModelError, match=f"attention '{attention}' cannot be used"):
             sft.train(run(attention, attention=attention))
     with pytest.raises(ModelError, match="named twice"):
         sft.train(replace(run("twice"), proposers=("gdrec", "gdrec")))
+
+
+def test_a_run_that_diverges_ends_there_and_leaves_no_adapter(run: Callable[..., sft.Run]) -> None:
+    one = run("far", lr=1e30, warmup=0, orders=3)
+    with pytest.raises(ModelError, match=r"diverged.* lower --lr than 1e\+30"):
+        sft.train(one)
+    assert not (one.out / "config.json").exists()
+    llm = sft.load(one)
+    model = sft.with_lora(llm.model, SETTINGS, False)
+    next(p for p in model.parameters() if p.requires_grad).data[0] = float("nan")  # after the last loss that was logged
+    with pytest.raises(ModelError, match="diverged before its end"):
+        sft.save(one, llm, model, {})
+    assert not (one.out / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+    ],
+)
+def test_a_full_disk_at_the_end_is_a_sentence_and_the_run_can_be_ended(
+    error: Exception, run: Callable[..., sft.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, real = run("full", save_every=1, **SHORT), sft.save
+
+    def refuse(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(sft, "save", refuse)
+    monkeypatch.setattr(sft.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(DataError, match=r"the disk is full.* last whole checkpoint"):
+        sft.train(one)
+    monkeypatch.setattr(sft, "save", real)
+    sft.train(one)
+    assert (one.out / "config.json").exists()
+
+
+def test_an_error_that_is_not_of_the_disk_is_not_called_so(run: Callable[..., sft.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:113] PytorchStreamReader failed reading zip archive")
+
+    monkeypatch.setattr(sft, "save", refuse)
+    with pytest.raises(RuntimeError, match="PytorchStreamReader"):
+        sft.train(run("damaged", **SHORT))

@@ -38,11 +38,12 @@ def _read(name: str, images: Path | None) -> Dataset:
     parts = rest.split(":")
     if kind == "refscenes":
         return _refscenes(name, parts)
-    if kind == "refer" and len(parts) == 3:
-        return read_refer(Path(parts[0]), parts[1], parts[2], _needed(images, name))
+    if kind == "refer" and len(parts) >= 3:  # the folder's own name may have a colon: C:\data
+        folder, partition, split = rest.rsplit(":", 2)
+        return read_refer(Path(folder), partition, split, _needed(images, name))
     if kind == "hub" and len(parts) == 2:
         return read_hub(parts[0], parts[1], images)
-    if kind == "talk2car" and len(parts) == 1 and rest:
+    if kind == "talk2car" and rest:
         return read_talk2car(Path(rest), _needed(images, name))
     if name.lower().endswith((".jsonl", ".json")):
         return read_jsonl(Path(name))

@@ -52,7 +52,7 @@ def report(folder: Path) -> str:
     results = read_results(folder)
     parts = [_head(results)]
     for record in results["data"]:
-        parts.append(f"## {record['name']}")
+        parts += [f"## {record['name']}", left_out(record)]
         parts += [table_1(record), table_2(record), table_3(record), categories(record), behaviour(record), gap(record)]
     if figure := learning_curves(results, folder):
         parts.append(figure)
@@ -70,6 +70,17 @@ def _head(results: Mapping[str, Any]) -> str:
         f"intervals. Models: {models}.\n\nColumns headed “paper” are published figures on RefCOCOg umd val with full-size models; they are "
         "another data set and not comparable."
     )
+
+
+def left_out(record: Mapping[str, Any]) -> str:
+    """Of how many expressions the figures are, and what is not among them or counts as wrong without having been asked."""
+    n = next((len(m["outcomes"]) for m in record["methods"]), 0)
+    said = [f"{n:,} expressions."]
+    if record["skipped"]:
+        said.append(f"{record['skipped']:,} more rows of the data could not be read and are in no figure.")
+    if failed := record.get("failed"):
+        said.append(f"{failed:,} have no candidates because their picture or words could not be used; they count as wrong.")
+    return " ".join([*said, *(f"{note.rstrip('.')}." for note in record.get("notes", ()))])
 
 
 def table_1(record: Mapping[str, Any]) -> str:
@@ -195,9 +206,13 @@ def wins_and_losses(record: Mapping[str, Any], results: Mapping[str, Any], folde
     ids = {o["id"] for outcomes in shown.values() for o in outcomes}
     rows = {r.id: r for r in read_candidates(candidates_file(folder, record["data"])).rows if r.id in ids}
     images = Path(results["images"]) if results.get("images") else None
-    examples = {e.id: e for e in datasets.read(record["data"], images).examples}
+    title = f"## Figure 3: wins and losses on {record['name']}"
+    data = datasets.read(record["data"], images, len(both["outcomes"]))
+    examples = {e.id: e for e in data.examples}
+    if data.fingerprint() != record["fingerprint"]:
+        return f"{title}\n\nLeft out: the data are not those that were evaluated any more. Evaluate again into another folder."
     parts = [
-        f"## Figure 3: wins and losses on {record['name']}",
+        title,
         f"{both['label']} against {alone['label']}: {len(sets['win'])} wins, {len(sets['loss'])} losses. Shown are the first of "
         "each kind of expression in turn.",
     ]

@@ -72,7 +72,7 @@ def evaluate(plan: Evaluation) -> dict[str, Any]:
     llm = load_language_model(replace(plan.preset, adapters=sources), device)
     record: dict[str, Any] = {
         "preset": plan.preset_name,
-        "models": dict(settings.models) | {"llama": revision(plan.preset.llama)},
+        "models": dict(settings.models) | {"llama": revision(plan.preset.llama, plan.preset.revision(plan.preset.llama))},
         "options": dict(settings.options),
         "merging": plan.preset.merging.value,
         "adapters": _adapters(sources),
@@ -115,13 +115,19 @@ def _one(
         methods.append(
             {"method": str(method), "label": method.label(), "figures": figures.plain(), "outcomes": [asdict(o) for o in outcomes]}
         )
-    return {"data": name, "name": data.name, "fingerprint": data.fingerprint(), "skipped": len(data.skipped), "methods": methods}
+    return {
+        "data": name, "name": data.name, "fingerprint": data.fingerprint(), "skipped": len(data.skipped), "failed": len(found.failed),
+        "notes": list(data.notes), "methods": methods,
+    }  # fmt: skip
 
 
 def _candidates(name: str, data: datasets.Dataset, plan: Evaluation, settings: Settings, proposers: Mapping[str, Proposer]) -> Proposals:
     """The candidates of a data set, from the folder where they are there."""
     file = candidates_file(plan.out, name)
-    if not file.exists():
+    if file.exists():
+        made = time.strftime("%d %b %Y, %H:%M", time.localtime(file.stat().st_mtime))
+        print(f"note: the candidates are those of {made}, from {file}; delete it to ask the detectors again.")
+    else:
         propose(data, settings, proposers, file, Worker(), plan.batch)
         finish(data, settings, file)
     found = read_candidates(file, settings)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wrapper.candidates import Candidate
-from wrapper.errors import ModelError
+from wrapper.errors import DataError, ModelError
 from wrapper.proposers.base import clipped, listed, once
 
 with warnings.catch_warnings():
@@ -71,7 +71,7 @@ class DetectorProposer:
 
     def _candidates(self, found: Detections, size: tuple[int, int], expression: str) -> list[Candidate]:
         if _are_shares(found.xyxy):
-            raise ModelError(f"The detector {self.name} gives boxes within 0 and 1, as shares of the picture are. Turn them into pixels.")
+            raise DataError(f"The detector {self.name} gives boxes within 0 and 1, as shares of the picture are. Turn them into pixels.")
         words = spoken(expression)
         rows = []
         for xyxy, label, score in zip(found.xyxy, names(found), scores(found), strict=True):

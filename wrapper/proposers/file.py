@@ -15,7 +15,7 @@ import csv
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,13 @@ class Found:
 
 @dataclass(frozen=True)
 class BoxesFile:
-    """A file's boxes by picture, whose names are `parts_of` file names. shares: they are shares of the picture."""
+    """A file's boxes by picture, whose names are `parts_of` file names. asked: for each picture the expressions about which the file says
+    something, boxes or that there are none; None among them where it speaks of the picture as a whole. shares: boxes are shares of the
+    picture."""
 
     path: str
     found: Mapping[tuple[str, ...], Sequence[Found]]
+    asked: Mapping[tuple[str, ...], Collection[str | None]]
     shares: bool
     reads_words: bool = True
 
@@ -59,10 +62,15 @@ class BoxesFile:
     def load(cls, place: str) -> "BoxesFile":
         """Read a file (see above). DataError says what is wrong with one."""
         first, _, second = place.partition(",")
-        path, found = Path(first), defaultdict[tuple[str, ...], list[Found]](list)
+        path, found, asked = (
+            Path(first),
+            defaultdict[tuple[str, ...], list[Found]](list),
+            defaultdict[tuple[str, ...], set[str | None]](set),
+        )
         try:
-            for name, several in _rows(path, Path(second) if second else None):
+            for name, several, words in _rows(path, Path(second) if second else None):
                 found[parts_of(name)] += several
+                asked[parts_of(name)].add(words)
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
             raise DataError(f"{path} cannot be read ({error}).") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
@@ -79,7 +87,7 @@ class BoxesFile:
                 "corners. Write x1, y1, x2, y2."
             )
         shares = sum(all(-0.01 <= v <= 1.01 for v in box) for box in every)
-        return cls(str(path), dict(found), shares >= MOST_SHARES * len(every))
+        return cls(str(path), dict(found), dict(asked), shares >= MOST_SHARES * len(every))
 
     def detect(self, images: Sequence[Image.Image], expressions: Sequence[str]) -> list[Detections]:
         """The boxes of each picture, those of another expression left out. DataError where they cannot be of the picture."""
@@ -89,8 +97,13 @@ class BoxesFile:
         name = name_of(image)
         if name is None:
             raise DataError(f"The boxes in {self.path} are found by the picture's file name, and this picture has none. Give a file.")
-        all_found = self._of(name)
-        found = [f for f in all_found if f.expression is None or f.expression == expression]
+        picture = self._of(name)
+        if not {None, expression} & set(self.asked[picture]):
+            raise DataError(
+                f"{self.path} says nothing about “{expression}” in {parts_of(name)[-1]}. Write each expression as the data have it, also "
+                "where nothing was found; a row without an expression is about all."
+            )
+        found = [f for f in self.found[picture] if f.expression is None or f.expression == expression]
         width, height = image.size if self.shares else (1, 1)
         boxes = [(f.box[0] * width, f.box[1] * height, f.box[2] * width, f.box[3] * height) for f in found]
         far = [
@@ -112,8 +125,8 @@ class BoxesFile:
             boxes, [f.label for f in found], [f.score if f.score is not None else float("nan") for f in found] if any(have) else None
         )
 
-    def _of(self, name: str) -> Sequence[Found]:
-        """The boxes of the picture whose name ends alike in most parts. DataError where there is none, or no telling."""
+    def _of(self, name: str) -> tuple[str, ...]:
+        """The picture whose name ends alike in most parts. DataError where there is none, or no telling."""
         own = parts_of(name)
         alike = {key: _same_end(key, own) for key in self.found}
         most = max(alike.values(), default=0)
@@ -125,7 +138,7 @@ class BoxesFile:
         if len(best) > 1:
             others = ", ".join("/".join(key) for key in sorted(best)[:3])
             raise DataError(f"{self.path} does not tell which picture {'/'.join(own[-2:])} is: it has {others}. Name the folders alike.")
-        return self.found[best[0]]
+        return best[0]
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -144,8 +157,11 @@ def _same_end(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     return count
 
 
-def _rows(path: Path, names: Path | None) -> Iterator[tuple[str, list[Found]]]:
-    """Pictures with their boxes, of which there may be none."""
+Row = tuple[str, list[Found], str | None]
+
+
+def _rows(path: Path, names: Path | None) -> Iterator[Row]:
+    """Pictures with their boxes, of which there may be none, and the expression that they were found for, None for any."""
     if path.suffix == ".csv":
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from _sink(csv.DictReader(file))
@@ -175,28 +191,28 @@ def _found(box: Any, label: Any, score: Any, expression: str | None = None) -> F
     return Found((x1, y1, x2, y2), without_surrogates(str(label)), given, expression)
 
 
-def _line(row: Mapping[str, Any]) -> tuple[str, list[Found]]:
+def _line(row: Mapping[str, Any]) -> Row:
     boxes, labels = row["boxes"], row["labels"]
     scores = row.get("scores") or [None] * len(boxes)
     try:
         asked = normalise(row["expression"]) if row.get("expression") else None
     except ExpressionError as error:
         raise ValueError(str(error)) from error
-    return str(row["image"]), [_found(b, n, s, asked) for b, n, s in zip(boxes, labels, scores, strict=True)]
+    return str(row["image"]), [_found(b, n, s, asked) for b, n, s in zip(boxes, labels, scores, strict=True)], asked
 
 
-def _sink(rows: Any) -> Iterator[tuple[str, list[Found]]]:
+def _sink(rows: Any) -> Iterator[Row]:
     for row in rows:
         box = [row[key] for key in ("x_min", "y_min", "x_max", "y_max")]
-        yield str(row["image"]), [_found(box, row["class_name"], row.get("confidence"))]
+        yield str(row["image"]), [_found(box, row["class_name"], row.get("confidence"))], None
 
 
-def _coco(found: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, list[Found]]]:
+def _coco(found: Any, names: Mapping[str, Any]) -> Iterator[Row]:
     files = {i["id"]: str(i["file_name"]) for i in names["images"]}
     labels = {c["id"]: str(c["name"]) for c in names["categories"]}
-    yield from ((name, []) for name in files.values())
+    yield from ((name, [], None) for name in files.values())
     for one in found:
         if one["image_id"] not in files or one["category_id"] not in labels:
             raise ValueError(f"the picture {one['image_id']} or the category {one['category_id']} is not among those that are named")
         x, y, w, h = (float(v) for v in one["bbox"])
-        yield files[one["image_id"]], [_found((x, y, x + w, y + h), labels[one["category_id"]], one.get("score"))]
+        yield files[one["image_id"]], [_found((x, y, x + w, y + h), labels[one["category_id"]], one.get("score"))], None

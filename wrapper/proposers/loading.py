@@ -28,6 +28,10 @@ def load_pretrained(what: str, source: str, load: Callable[..., T], **options: A
         reason = str(error).strip().splitlines()
         why = reason[0] if reason else type(error).__name__
         raise ModelError(f"{what} could not be loaded from {source} ({why}). {_way_out(what, source)}") from error
+    except ImportError as error:
+        package = getattr(error, "name", None) or next((w for w in str(error).replace("`", " ").split() if w == "timm"), None)
+        needs = f"It needs the package {package}: pip install {package}" if package else next(iter(str(error).strip().splitlines()), "")
+        raise ModelError(f"{what} could not be loaded from {source}. {needs}") from error
     except RuntimeError as error:
         if "size mismatch" not in str(error):
             raise

@@ -6,8 +6,9 @@ Closed-set ones (DETR, RT-DETR, D-FINE, YOLOS ...) list what they know; zero-sho
 OmDet ...) are asked about the expression's noun groups, one query a group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ class ClosedSetDetector:
     def _detect(self, images: Sequence[Image.Image]) -> list[Detections]:
         names: dict[int, str] = self.model.config.id2label
         inputs = self.processor(images=list(images), return_tensors="pt").to(self.model.device)
+        if len(images) > 1 and self._is_misled(inputs):
+            return [found for image in images for found in self._detect([image])]
         sizes = [(i.height, i.width) for i in images]
         results = self.processor.post_process_object_detection(self.model(**inputs), threshold=self.threshold, target_sizes=sizes)
         found = []
@@ -74,6 +77,11 @@ class ClosedSetDetector:
             labels = [names[i].replace("_", " ") for i in r["labels"].tolist()]
             found.append(detections(r["boxes"].cpu().numpy(), labels, r["scores"].cpu().numpy()))
         return found
+
+    def _is_misled(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether pictures were padded to one size for a model that is not told so (YOLOS): its boxes would be shares of the larger."""
+        mask = inputs.get("pixel_mask")
+        return mask is not None and "pixel_mask" not in signature(self.model.forward).parameters and not bool(mask.all())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from wrapper.memory import by_halves
 from wrapper.selectors.base import Question
 from wrapper.selectors.llama import Llm
 
@@ -32,7 +33,8 @@ def answered(llm: Llm, asked: Sequence[tuple[Question, int | None]]) -> list[Ans
     found: list[Answered] = []
     for start in range(0, len(order), llm.batch):
         part = order[start : start + llm.batch]
-        for i, logs in zip(part, llm.score([prompts[i] for i in part], asked[part[0]][0].adapter), strict=True):
+        scored = by_halves(lambda some: llm.score([prompts[i] for i in some], asked[some[0]][0].adapter), part, "The LLM")
+        for i, logs in zip(part, scored, strict=True):
             right, places = asked[i][1], prompts[i].places
             if right is None and len(logs) > len(places):
                 found.append(Answered(logs, len(places)))

@@ -11,9 +11,10 @@ missed: prompts and answers are turned into tokens by the `Llm` that serves them
 """
 
 import json
+import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,9 @@ import torch
 from accelerate import PartialState
 from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from torch import Tensor
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.tensorboard import SummaryWriter
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
@@ -31,7 +34,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer import TRAINER_STATE_NAME
 
 from wrapper.candidates import is_correct
-from wrapper.errors import DataError, ModelError, is_out_of_memory
+from wrapper.errors import DataError, ModelError, is_disk_full, is_out_of_memory
 from wrapper.hub import writing
 from wrapper.inventory import check_room, parts
 from wrapper.memory import peak_bytes
@@ -53,6 +56,8 @@ EXPERTS = r".*\.experts\..*"
 """Experts stand in 3-D parameters, which are no linear layers; the attention and the output get LoRA matrices."""
 NO_LOSS = -100
 """The label of a token that is read, not learnt."""
+LEAST_ROOM = 64 * 2**20
+"""Bytes; with less on a disk, what cannot be written has no room."""
 CONFIG = "config.json"
 """Written last: an adapter folder that has it is whole."""
 
@@ -96,11 +101,13 @@ def train(run: Run) -> dict[str, Any]:
         trainer.add_callback(Curve(run, llm, trainer))
         pace = Pace()
         trainer.add_callback(pace)
+        trainer.add_callback(Divergence(run))
         with _room_for(run):
             trainer.train(resume_from_checkpoint=last_checkpoint(run.out / CHECKPOINTS))
     record = describe(run, rows, trainer.state.log_history) | pace.told(trainer.state, llm.model.device)
     if trainer.is_world_process_zero():
-        save(run, llm, trainer.accelerator.unwrap_model(trainer.model), record)
+        with _room_for(run):
+            save(run, llm, trainer.accelerator.unwrap_model(trainer.model), record)
     state.wait_for_everyone()
     return record
 
@@ -122,10 +129,17 @@ def last_checkpoint(folder: Path) -> str | None:
 
 @contextmanager
 def _room_for(run: Run) -> Iterator[None]:
-    """Says what to do where memory is too small for a step. The batch is part of what a run is, so it is not made smaller unasked."""
+    """Says what to do where memory is too small for a step, or the disk for what is written. The batch is part of what a run is, so it is
+    not made smaller unasked."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError, SafetensorError) as error:
+        # torch's own writer does not say why it failed
+        if is_disk_full(error) or ("inline_container" in str(error) and shutil.disk_usage(run.out).free < LEAST_ROOM):
+            raise DataError(
+                f"{run.out} cannot be written: the disk is full, or locked. Make room and run the same command again; it goes on from its "
+                "last whole checkpoint."
+            ) from error
         if not is_out_of_memory(error):
             raise
         s = run.settings
@@ -142,10 +156,11 @@ def begin(run: Run) -> None:
     if (run.out / CONFIG).exists():
         raise ModelError(f"{run.out} holds a finished adapter. Choose another --out, or delete that folder.")
     wanted, file = json.dumps(identity(run), indent=1), run.out / CHECKPOINTS / "run.json"
-    if file.exists() and file.read_text(encoding="utf-8") != wanted:
+    same = file.exists() and file.read_text(encoding="utf-8") == wanted
+    if not same and any(file.parent.glob("checkpoint-*")):
         raise ModelError(f"{run.out} was begun with other settings or data. Give those again, choose another --out, or delete it.")
     with PartialState().main_process_first():
-        if not file.exists():
+        if not same:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, wanted)
 
@@ -154,7 +169,7 @@ def identity(run: Run) -> dict[str, Any]:
     """What makes a run this one and no other."""
     return {
         "preset": run.preset_name,
-        "llm": revision(run.preset.llama),
+        "llm": revision(run.preset.llama, run.preset.revision(run.preset.llama)),
         "proposers": list(run.proposers),
         "merging": run.preset.merging.value,
         "settings": asdict(run.settings),
@@ -203,10 +218,23 @@ def with_lora(model: Any, s: TrainSettings, four_bit: bool) -> Any:
         r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.targets), bias="none", task_type="CAUSAL_LM",
         exclude_modules=EXPERTS if has_experts(model.config) else None,
     )  # fmt: skip
+    there = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     try:
-        return get_peft_model(model, config)
+        trained = get_peft_model(model, config)
     except ValueError as error:
-        raise ModelError(f"This LLM has none of the layers {', '.join(s.targets)}. Name its linear layers with --targets.") from error
+        raise ModelError(_missing(s.targets, there)) from error
+    reached = {name.rpartition(".")[2] for name, module in trained.named_modules() if isinstance(module, BaseTunerLayer)}
+    if (missing := [t for t in s.targets if t not in reached]) and not has_experts(model.config):
+        raise ModelError(_missing(missing, there))
+    return trained
+
+
+def _missing(targets: Sequence[str], there: Collection[str]) -> str:
+    """What to say of layers that an LLM does not have: PEFT leaves them out without a word, and trains less than was asked for."""
+    return (
+        f"This LLM has no layers {', '.join(targets)}. Name those to be trained with --targets; its linear layers are "
+        f"{', '.join(sorted(there))}."
+    )
 
 
 def tokens(llm: Llm, prompt: str, said: int | str) -> dict[str, list[int]]:
@@ -276,6 +304,7 @@ def arguments(run: Run) -> TrainingArguments:
         save_steps=s.save_every,
         save_total_limit=2,
         logging_steps=10,
+        logging_nan_inf_filter=False,  # or a run that diverges would look as if it went on
         report_to=[],  # TensorBoard's logs lie beside the checkpoints and outlive them
         include_num_input_tokens_seen="non_padding",
         dataloader_num_workers=0,
@@ -330,6 +359,23 @@ class Curve(TrainerCallback):
         print(f"rows {seen:,}: P@1 {100 * value:.1f} on {len(self.rows)} validation examples", flush=True)
 
 
+class Divergence(TrainerCallback):
+    """Ends a run whose loss is no number any more: what it would go on to learn, measure and write means nothing."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            raise ModelError(diverged(self.run, f"at step {state.global_step}"))
+
+
+def diverged(run: Run, where: str) -> str:
+    """What to say of such a run."""
+    lower = f"Train into another --out with a lower --lr than {run.settings.lr:g}."
+    return f"Training diverged {where}: its numbers are not finite any more. {lower}"
+
+
 class Pace(TrainerCallback):
     """How fast this process trains and how much memory it takes; of a run that goes on, what it does itself."""
 
@@ -367,9 +413,12 @@ def describe(run: Run, rows: Rows, history: Sequence[dict[str, Any]]) -> dict[st
 
 
 def save(run: Run, llm: Llm, model: Any, record: dict[str, Any]) -> None:
-    """Write the adapter folder."""
+    """Write the adapter folder. ModelError where what was learnt is no numbers."""
+    if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+        raise ModelError(diverged(run, "before its end"))
     model.peft_config["default"].base_model_name_or_path = str(record["llm"]).split("@")[0]  # a name, not this machine's path
     model.save_pretrained(run.out, save_embedding_layers=False)
+    llm.template.save(run.out)
     replace(llm.template, temperature=temperature(run, llm, model)).save(run.out)  # the base's was fitted without the adapter
     write_whole(run.out / "README.md", card(record))
     write_whole(run.out / CONFIG, json.dumps(record, indent=1) + "\n")

@@ -19,7 +19,7 @@ def cup(x: float) -> Candidate:
 def judged(*xs: float, index: int | None, category: str | None = None) -> Outcome:
     candidates = tuple(cup(x) for x in xs)
     reason = Reason.CHOSEN if index is not None else Reason.NO_CANDIDATES
-    return outcome("a", category, TRUTH, candidates, Selection(candidates, index, (), reason))
+    return outcome("a", category, TRUTH, candidates, Selection(candidates, index, (), reason), "a.jpg")
 
 
 def test_a_right_choice() -> None:
@@ -43,7 +43,7 @@ def test_no_candidate_counts_as_wrong() -> None:
 
 def test_an_overlap_of_exactly_one_half_is_wrong() -> None:
     half = Candidate((0.0, 0.0, 100.0, 50.0), "cup", None, "gd")
-    assert not outcome("a", None, TRUTH, [half], Selection((half,), 0, (), Reason.CHOSEN)).correct
+    assert not outcome("a", None, TRUTH, [half], Selection((half,), 0, (), Reason.CHOSEN), "a.jpg").correct
 
 
 def test_figures_by_category() -> None:
@@ -105,3 +105,38 @@ def test_mcnemar_asks_whether_the_split_may_be_chance(better: int, worse: int, p
     ours = [True] * better + [False] * worse + [True, False] * 10
     theirs = [False] * better + [True] * worse + [True, False] * 10
     assert mcnemar(ours, theirs) == pytest.approx(p, rel=2e-2)
+
+
+def test_where_each_picture_is_asked_about_once_pictures_change_nothing() -> None:
+    hits = [1.0] * 30 + [0.0] * 70
+    assert share(hits, [str(i) for i in range(100)]) == share(hits)
+
+
+def test_several_expressions_about_one_picture_do_not_count_as_so_many() -> None:
+    """Four that are right or wrong together are worth one: the interval is twice as wide, and that of a hundred independent ones."""
+    each = [1.0] * 60 + [0.0] * 40
+    hits, pictures = [h for h in each for _ in range(4)], [str(i) for i in range(100) for _ in range(4)]
+    narrow, wide, alone = share(hits), share(hits, pictures), share(each)
+    assert wide.value == narrow.value == 0.6 and wide.n == 400
+    assert wide.high - wide.low == pytest.approx(2 * (narrow.high - narrow.low), rel=0.1)
+    assert wide.high - wide.low == pytest.approx(alone.high - alone.low, rel=0.1)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """95 times in 100 where expressions about a picture are alike, which independent ones would not."""
+    rng = np.random.default_rng(5)
+    covered = {"pictures": 0, "expressions": 0}
+    for _ in range(100):
+        easy = rng.beta(1.5, 1.0, 80)  # how easy each picture is; 0.6 on average
+        hits = (rng.random((80, 4)) < easy[:, None]).ravel().astype(float).tolist()
+        pictures = [str(i) for i in range(80) for _ in range(4)]
+        for name, found in (("pictures", share(hits, pictures)), ("expressions", share(hits))):
+            covered[name] += found.low <= 0.6 <= found.high
+    assert covered["pictures"] >= 91 > covered["expressions"], covered
+
+
+def test_pairs_of_one_picture_go_together() -> None:
+    ours, theirs = [1.0, 1.0, 0.0, 0.0] * 25, [0.0, 0.0, 0.0, 0.0] * 25
+    pictures = [str(i // 2) for i in range(100)]
+    by_picture, by_pair = difference(ours, theirs, pictures), difference(ours, theirs)
+    assert by_picture.value == by_pair.value == 0.5 and by_picture.low < by_pair.low

@@ -38,7 +38,7 @@ def on_perfect_lists(llm: Llm, split: Split, n: int) -> Figures:
     chosen = list(scenes(split, n, BENCHMARK_SEED))
     asked = [Question(tuple(perfect(s)), s.expression.text, (s.layout.width, s.layout.height)) for s in chosen]
     rows = zip(chosen, asked, llm.select(asked), strict=True)
-    return Figures.of([outcome(s.seed, s.expression.category, s.box, q.candidates, x) for s, q, x in rows], {})
+    return Figures.of([outcome(s.seed, s.expression.category, s.box, q.candidates, x, s.seed) for s, q, x in rows], {})
 
 
 def main() -> None:

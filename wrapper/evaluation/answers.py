@@ -39,6 +39,8 @@ class Answers:
             self._file.write(self._head + "\n")
         for row in rows or []:
             box = row["outcome"]["box"]
+            if "picture" not in row["outcome"]:  # of a version that did not keep it: asked again
+                continue
             judged = Outcome(**row["outcome"] | {"box": None if box is None else tuple(box)})
             found = Answered(judged, row["ms"], row["failed"])
             if found.failed is None:  # what failed is asked again

@@ -30,7 +30,7 @@ class Answer:
     def outcomes(self) -> list[Outcome]:
         """Each method's answer, judged; once, as thousands are looked through at every step."""
         e = self.example
-        return [outcome(e.id, e.category, e.box, c.selection.candidates, c.selection) for c in self.compared]
+        return [outcome(e.id, e.category, e.box, c.selection.candidates, c.selection, e.image.key) for c in self.compared]
 
     @cached_property
     def disagreement(self) -> float:

@@ -25,7 +25,7 @@ from wrapper.datasets import Example
 from wrapper.draw import annotate
 from wrapper.evaluation.methods import Method
 from wrapper.evaluation.metrics import Share, difference
-from wrapper.evaluation.runner import candidates_file, figures_of, hits, read_results, slug
+from wrapper.evaluation.runner import candidates_file, figures_of, hits, pictures, read_results, slug
 from wrapper.merging import Merging
 from wrapper.presets import adapter_name
 from wrapper.proposals import Proposed, read_candidates
@@ -67,7 +67,7 @@ def _head(results: Mapping[str, Any]) -> str:
     return (
         f"# Results, preset {results['preset']}\n\n"
         f"P@1: per cent of all expressions whose box has IoU > {results['iou_threshold']} with the true one, with bootstrap 95 % "
-        f"intervals. Models: {models}.\n\nColumns headed “paper” are published figures on RefCOCOg umd val with full-size models; they are "
+        f"intervals, for which whole pictures are drawn where several expressions are about one. Models: {models}.\n\nColumns headed “paper” are published figures on RefCOCOg umd val with full-size models; they are "
         "another data set and not comparable."
     )
 
@@ -255,7 +255,7 @@ def _p(entry: Mapping[str, Any] | None) -> str:
 
 def _gain(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """The difference in points, with the interval of the paired differences."""
-    d = difference(hits(ours), hits(theirs))
+    d = difference(hits(ours), hits(theirs), pictures(ours))
     return f"{100 * d.value:+.1f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})"
 
 

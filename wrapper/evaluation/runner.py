@@ -151,7 +151,7 @@ def judge(
         selections, whys = each_by_itself(_selector(method, llm, rows), questions)
         ms = 1000 * (time.perf_counter() - began) / len(rows)
         for row, q, s, why in zip(rows, questions, selections, whys, strict=True):
-            answers.add(Answered(outcome(row.id, row.category, row.truth, q.candidates, s), ms, why))
+            answers.add(Answered(outcome(row.id, row.category, row.truth, q.candidates, s, row.image), ms, why))
     done = [answers.done[row.id] for row in found.rows]
     failed = [Skipped(a.outcome.id, a.failed) for a in done if a.failed is not None]
     return [a.outcome for a in done], round(sum(a.ms for a in done) / max(1, len(done)), 2), failed
@@ -211,3 +211,8 @@ def figures_of(record: Mapping[str, Any], method: str) -> dict[str, Any] | None:
 def hits(entry: Mapping[str, Any]) -> Sequence[float]:
     """1.0 for each expression that was right, 0.0 for each other, in the data's order."""
     return [float(o["correct"]) for o in entry["outcomes"]]
+
+
+def pictures(entry: Mapping[str, Any]) -> Sequence[str]:
+    """The pictures of the same expressions; none where results were written before they were kept."""
+    return [str(o["picture"]) for o in entry["outcomes"] if "picture" in o]

@@ -18,7 +18,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,24 +169,30 @@ class ApiDetector:
     def _ask(self, image: Image.Image, text: str, file: Path) -> Detections:
         until, fresh = time.monotonic() + self.settings.patience, not file.exists()
         record = self._begun(file, text)
-        if begun_before := "task" in record:
-            try:
-                objects = self._wait(record["task"], until, file)
-            except Refused as error:
-                if error.of_token:
-                    raise
-                begun_before = False  # the service has forgotten it; under its key it is not begun twice, should it still be there
-        if not begun_before:
-            record["task"] = self._begin_once(image, text, record["key"], until, file, fresh)
+        objects = self._gone_on(record, until, file)
+        if objects is None:
+            record["task"] = self._taken(image, text, record["key"], until, file, fresh)
             _keep(file, record)
             objects = self._wait(record["task"], until, file)
         found = _as_detections(objects)
         _keep(file, record | {"objects": objects})
         return found
 
-    def _begin_once(self, image: Image.Image, text: str, key: str, until: float, file: Path, fresh: bool) -> str:
-        """The task that a question becomes. Of what is refused nothing is kept, so that it costs nothing of the budget. DataError where the
-        service does not take this picture or these words, while it has answered others."""
+    def _gone_on(self, record: Mapping[str, Any], until: float, file: Path) -> list[dict[str, Any]] | None:
+        """The objects of a task that was begun before. None where none was, or where the service has forgotten it: under its key it is not
+        begun twice, should it still be there."""
+        if "task" not in record:
+            return None
+        try:
+            return self._wait(record["task"], until, file)
+        except Refused as error:
+            if error.of_token:
+                raise
+            return None
+
+    def _taken(self, image: Image.Image, text: str, key: str, until: float, file: Path, fresh: bool) -> str:
+        """The task that a question becomes, once the service takes it. Of what it refuses nothing is kept, so that it costs nothing of the
+        budget; fresh: nor was anything before. DataError where it does not take this picture or these words, but has answered others."""
         try:
             return self._begin(image, text, key, until)
         except Refused as error:

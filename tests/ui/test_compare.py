@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from tests.ui.visits import visit_of
-from wrapper.ui import common, compare, locate, models
+from wrapper.ui import benchmark, common, compare, locate, models
 from wrapper.ui.session import Picture, Session, Settings
 from wrapper.ui.store import sessions
 from wrapper.worlds import World
@@ -83,3 +83,17 @@ def test_what_cannot_be_compared_is_said(question: dict[str, Any]) -> None:
         assert words in compared(value)[-1]["error"]
     assert "no method" in compared(question, ["gdrec+magic"])[-1]["error"]
     assert "no adapter" in compared(question, ["gdrec+llm"], ["nobody"])[-1]["error"]
+
+
+def test_methods_of_either_world_are_offered_and_those_of_all_models_of_one() -> None:
+    models.load("bundled")
+    found = compare.offered()
+    assert {"gdrec", "florence2,gdrec+llm", "yolox", "yolox+llm"} <= set(found) and len(found) == len(set(found))
+    assert set(benchmark.CHOSEN) <= set(found), "what is ticked at first can be"
+    for text in found:
+        assert compare.by_models([text], [])
+    models.load("tiny")
+    try:
+        assert "florence2,gdrec+llm" in compare.offered() and "yolox" not in compare.offered()
+    finally:
+        models.load("bundled")

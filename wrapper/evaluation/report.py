@@ -67,8 +67,10 @@ def _head(results: Mapping[str, Any]) -> str:
     return (
         f"# Results, preset {results['preset']}\n\n"
         f"P@1: per cent of all expressions whose box has IoU > {results['iou_threshold']} with the true one, with bootstrap 95 % "
-        f"intervals, for which whole pictures are drawn where several expressions are about one. Models: {models}.\n\nColumns headed “paper” are published figures on RefCOCOg umd val with full-size models; they are "
-        "another data set and not comparable."
+        "intervals, for which whole pictures are drawn where several expressions are about one. "
+        f"Models: {models}.\n\n"
+        "Columns headed “paper” are published figures on RefCOCOg umd val with full-size models; they are another data set and not "
+        "comparable."
     )
 
 

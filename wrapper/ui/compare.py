@@ -191,8 +191,7 @@ def build(tab: gr.Tab, first: Tab) -> gr.Dropdown:
 
 
 def offered() -> list[str]:
-    """Every method of which one LLM reads the boxes of all proposers."""
+    """Every method of the models of either world: no LLM reads the boxes of both."""
     loading = models.asked()
-    photographs = set(loading.preset_for_photographs.proposers if loading.preset_for_photographs else ())
-    named = [(text, set(Method.parse(text).proposers)) for text in every(models.proposers())]
-    return [text for text, names in named if names <= photographs or not names & photographs]
+    presets = (loading.preset, loading.preset_for_photographs)
+    return [text for preset in presets if preset is not None for text in every(preset.proposers)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 
 from PIL import Image
 
@@ -30,7 +31,7 @@ class Answer:
     def outcomes(self) -> list[Outcome]:
         """Each method's answer, judged; once, as thousands are looked through at every step."""
         e = self.example
-        return [outcome(e.id, e.category, e.box, c.selection.candidates, c.selection, e.image.key) for c in self.compared]
+        return [outcome(e.id, e.category, e.box, c.selection.candidates, c.selection, Path(e.image.key).name) for c in self.compared]
 
     @cached_property
     def disagreement(self) -> float:

@@ -234,7 +234,9 @@ def test_photographs_are_measured_by_the_models_that_know_them(photographs: str)
         *_, both = benchmark._measured(photographs, 8, ["gdrec", *ticked], "auto", 1)
         assert [str(m) for m in both.methods] == ["gdrec", "yolox", "yolox+llm"]
         assert [len(a.compared) for a in both.done] == [3] * len(both.done)
-        assert "know drawn scenes only" in both.note and "Tick YOLOX" in benchmark.progress(both)
+        assert "know drawn scenes only" in benchmark.progress(both) and "Tick" not in both.note, "YOLOX is ticked already"
+        *_, wrong = benchmark._measured(photographs, 8, ["gdrec"], "auto", 1)
+        assert wrong.note.endswith("those figures mean nothing. Tick YOLOX for such pictures.")
         assert [a.outcomes[1:] for a in both.done] == [a.outcomes for a in alone.done]
         *_, drawn = benchmark._measured(None, 8, ticked, "auto", 1)
         assert "YOLOX knows photographs only" in drawn.note and "Tick Florence-2 and GDrec" in drawn.note

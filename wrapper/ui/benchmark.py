@@ -212,7 +212,8 @@ def misplaced(examples: Sequence[Example], methods: Sequence[Method]) -> str:
             world = world_of(e.image.open())
             clauses = dict.fromkeys(c for m in methods if (c := out_of_place(world, m.proposers)))
             knowing = [name for name in models.fitting(world) if not out_of_place(world, [name])]
-            way_out = f" Tick {' and '.join(map(common.name_of, knowing))} for such pictures." if knowing else ""
+            ticked = any(set(knowing) & set(m.proposers) for m in methods)
+            way_out = f" Tick {' and '.join(map(common.name_of, knowing))} for such pictures." if knowing and not ticked else ""
             return "".join(f"These look like {LOOKS_LIKE[world]}s, and {c}: those figures mean nothing.{way_out}" for c in clauses)
     return ""
 

@@ -71,7 +71,9 @@ def test_only_what_has_been_abandoned_is_deleted(tmp_path: Path) -> None:
     past = old.stat().st_mtime - NEW - 1
     for path in (old, tmp_path / f"{PREFIX}file"):
         os.utime(path, (past, past))
-    clear_abandoned(tmp_path)
+    clear_abandoned(tmp_path, old.stat().st_uid + 1)
+    assert old.exists() and not (old / LOCK).exists(), "somebody else's is not even opened"
+    clear_abandoned(tmp_path, old.stat().st_uid)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["kept", *(f"{PREFIX}{name}" for name in ("file", "link", "new"))])
     assert (kept / "cat.jpg").exists()
     assert not (kept / LOCK).exists()

@@ -47,7 +47,7 @@ def is_of_one_row(error: Exception) -> bool:
     """Whether an error may come from one bad row, picture or file. Memory that is used up, a full disk, a device that is gone
     or a model that does not fit concerns all rows."""
     full = is_out_of_memory(error) or type(error).__name__ == "AcceleratorError"  # torch's, for a GPU that is gone
-    return not full and not isinstance(error, ModelError) and getattr(error, "errno", None) not in DISK
+    return not full and not isinstance(error, ModelError) and not is_disk_full(error)
 
 
 def in_a_line(error: BaseException) -> str:

@@ -101,3 +101,21 @@ def _says_something(text: str) -> bool:
 def without_surrogates(text: str) -> str:
     """Half a character, as a damaged file may hold, can be neither shown nor sent."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def singulars(word: str) -> set[str]:
+    """What an English noun may be the plural of, by its ending; nothing for one that looks like none.
+
+    >>> "knife" in singulars("knives"), singulars("mice"), singulars("cup")
+    (True, {'mouse'}, set())
+    """
+    irregular = {IRREGULAR[word]} if word in IRREGULAR else set()
+    return irregular | {word[: -len(end)] + short for end, short in ENDINGS if word.endswith(end) and len(word) > len(end) + 1}
+
+
+ENDINGS = (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe"))
+IRREGULAR = {
+    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "geese": "goose", "feet": "foot",
+    "teeth": "tooth", "oxen": "ox",
+}  # fmt: skip
+"""How nouns make a plural, and which do not so."""

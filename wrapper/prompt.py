@@ -148,28 +148,22 @@ def render(candidates: Sequence[Candidate], expression: str, template: PromptTem
     scale = template.long_side / max(image_size) if template.long_side else 1.0
     several = len({source for c in candidates for source in c.sources} - {BY_HAND}) > 1
     named = colors_named(expression)
-    told = _told(candidates, named, colors_joined(expression))
+    shown = [{*c.colors, *(color for label in c.labels for color in colors_named(label))} for c in candidates]
+    told = _told(shown, named, colors_joined(expression))
+    unseen = [color for color in named if color not in set().union(*shown)] if any(c.colors for c in candidates) else []  # or nobody looked
     lines = [_line(i, c, template, scale, several, told[i]) for i, c in enumerate(candidates)]
     return template.prompt.format(
         candidates="\n".join(lines),
-        expression=one_line(expression) + "".join(template.unseen.format(color=color) for color in _unseen(candidates, named)),
+        expression=one_line(expression) + "".join(template.unseen.format(color=color) for color in unseen),
         indices=",".join(str(i) for i in range(len(candidates))),
     )
 
 
-def _unseen(candidates: Sequence[Candidate], named: Sequence[str]) -> list[str]:
-    """The colours that an expression names and no candidate has; none where nobody looked for colours."""
-    shown = {color for c in candidates for color in c.colors}
-    said = {color for c in candidates for label in c.labels for color in colors_named(label)}
-    return [color for color in named if color not in shown | said] if shown else []
-
-
-def _told(candidates: Sequence[Candidate], named: Sequence[str], joined: Sequence[Sequence[str]]) -> list[set[str]]:
-    """For each candidate those of the named colours that are told of it, should the picture show them there. Of colours that are named
-    together, such as black and white, none is told of those that have only some of them, where others have all: a small LLM does not learn
-    to count."""
-    told = [set(named) for _ in candidates]
-    shown = [{*c.colors, *(color for label in c.labels for color in colors_named(label))} for c in candidates]
+def _told(shown: Sequence[set[str]], named: Sequence[str], joined: Sequence[Sequence[str]]) -> list[set[str]]:
+    """For each candidate, from the colours that each has, those of the named ones that are told of it. Of colours that are named together,
+    such as black and white, none is told of those that have only some of them, where others have all: a small LLM does not learn to
+    count."""
+    told = [set(named) for _ in shown]
     for together in map(set, joined):
         if any(together <= colors for colors in shown):
             told = [t if together <= colors else t - together for t, colors in zip(told, shown, strict=True)]

@@ -18,10 +18,10 @@ class Uploads:
     """A folder in that for temporary files. It is deleted when the process ends; where that was killed, when the next one begins."""
 
     def __init__(self) -> None:
-        clear_abandoned(Path(tempfile.gettempdir()))
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock = FileLock(self.path / LOCK)
         self._lock.acquire()
+        clear_abandoned(self.path.parent, self.path.stat().st_uid)
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -30,11 +30,16 @@ class Uploads:
         shutil.rmtree(self.path, ignore_errors=True)  # Windows: what is still open stays
 
 
-def clear_abandoned(folder: Path) -> None:
-    """Delete the uploads in a folder whose process has gone; those of other people, which cannot be read, stay."""
+def clear_abandoned(folder: Path, owner: int) -> None:
+    """Delete the uploads in a folder whose process has gone. owner: the number of the user whose they are; in those of others, who may put
+    a link there in the lock's place, nothing is opened."""
     for left in folder.glob(f"{PREFIX}*"):
         try:
-            if left.is_symlink() or (not (left / LOCK).exists() and time.time() - left.stat().st_mtime < NEW):
+            if (
+                left.lstat().st_uid != owner
+                or left.is_symlink()
+                or (not (left / LOCK).exists() and time.time() - left.stat().st_mtime < NEW)
+            ):
                 continue
             with FileLock(left / LOCK, timeout=0):
                 pass

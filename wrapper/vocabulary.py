@@ -8,18 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from wrapper.expressions import normalise
+from wrapper.expressions import normalise, singulars
 from wrapper.presets import PHOTO_WEIGHTS
 from wrapper.subject import parse
 
 ANY = frozenset(("one", "thing", "object", "item", "something", "guys", "people", "men", "women", "children", "kids"))
 """Words that may mean any of them."""
-ENDINGS = (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe"))
-IRREGULAR = {
-    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "geese": "goose", "feet": "foot",
-    "teeth": "tooth", "oxen": "ox",
-}  # fmt: skip
-"""How nouns make a plural, and which do not so."""
 
 
 @cache
@@ -43,6 +37,4 @@ def unknown_subject(expression: str, words: Mapping[str, Sequence[str]]) -> str 
 def _ones(words: str) -> set[str]:
     """What the words may be the plural of, and the words themselves."""
     *before, last = words.split()
-    found = {last, IRREGULAR.get(last, last)}
-    found |= {last[: -len(end)] + short for end, short in ENDINGS if last.endswith(end) and len(last) > len(end) + 1}
-    return {" ".join((*before, one)) for one in found}
+    return {" ".join((*before, one)) for one in {last, *singulars(last)}}

@@ -62,6 +62,14 @@ def test_shares_of_the_picture_are_refused_for_pixels() -> None:
         DetectorProposer("mine", Told(shares)).propose([PICTURE], ["x"])
 
 
+@pytest.mark.parametrize(
+    ("words", "label"), [("knives", "knife"), ("computer mice", "mouse"), ("benches", "bench"), ("the people", "person")]
+)
+def test_a_plural_names_its_kind_however_it_is_made(words: str, label: str) -> None:
+    found = detections([[0, 0, 9, 9], [10, 10, 30, 30]], ["dog", label], [0.8, 0.4])
+    assert DetectorProposer("mine", Told(found)).propose([PICTURE], [words])[0][0].label == label
+
+
 @pytest.mark.parametrize("words", ["the cat, on the left", "one of the cats", "girl's cat;", "the wine glasses"])
 def test_a_kind_is_known_beside_signs_and_in_the_plural(words: str) -> None:
     found = detections([[0, 0, 9, 9], [10, 10, 30, 30], [40, 40, 60, 60]], ["dog", "cat", "wine glass"], [0.8, 0.4, 0.3])

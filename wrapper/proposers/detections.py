@@ -16,6 +16,7 @@ from PIL import Image
 
 from wrapper.candidates import Candidate
 from wrapper.errors import DataError, ModelError
+from wrapper.expressions import singulars
 from wrapper.proposers.base import clipped, listed, once
 
 with warnings.catch_warnings():
@@ -102,7 +103,7 @@ def _words(text: str) -> list[str]:
 def spoken(text: str) -> set[str]:
     """The words of a text, of a plural its singular as well: "cats" is "cat" too."""
     words = set(_words(text))
-    return words | {w[:-1] for w in words if w.endswith("s")} | {w[:-2] for w in words if w.endswith("es")}
+    return words | {one for w in words for one in singulars(w)}
 
 
 def names(found: Detections) -> list[str]:
